@@ -1,0 +1,1 @@
+"""Attention Highlights: the shared implementation that the chapters import."""

@@ -1,0 +1,1 @@
+"""Learner checks: one module a chapter, one function an exercise."""

@@ -1,0 +1,1 @@
+"""Data sets: one module each; seeded, offline, with origin and licence."""

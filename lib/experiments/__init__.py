@@ -1,0 +1,1 @@
+"""Experiments too long for a notebook: `ARMS` and `run(arm, seed)` a module."""

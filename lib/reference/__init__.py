@@ -1,0 +1,1 @@
+"""The equations in NumPy, float64: nothing else."""
