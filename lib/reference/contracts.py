@@ -117,6 +117,13 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{name} must be an integer of at least {least} but is {value!r}")
 
 
+def check_even(name: str, value: Any) -> None:
+    """Refuse anything but an even integer of at least 2."""
+    check_count(name, value)
+    if value % 2:
+        raise ValueError(f"{name} must be even but is {value}")
+
+
 def check_lengths(lengths: Any, longest: int) -> None:
     """Refuse sequence lengths that are not a row of integers between 0 and `longest`.
 

@@ -1,0 +1,137 @@
+"""One small training loop, the same for every chapter, and what it needs."""
+
+import math
+import os
+import random
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed Python, NumPy and PyTorch, so that the same seed draws the same numbers again.
+
+    Args:
+        seed: A number from 0 to 2**32 - 1.
+
+    Returns:
+        A NumPy generator with this seed, for what is drawn with NumPy.
+
+    Raises:
+        ValueError: When the seed is outside that range.
+
+    Example:
+        >>> rng = seed_everything(0)
+        >>> first = torch.rand(2)
+        >>> rng = seed_everything(0)
+        >>> torch.equal(first, torch.rand(2))
+        True
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be between 0 and {2**32 - 1} but is {seed}")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the numbers that training adjusts; a weight used in two places counts once.
+
+    Example:
+        >>> count_parameters(nn.Linear(3, 2))
+        8
+    """
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def shows_progress() -> bool:
+    """Tell whether somebody is watching: no when `BOOK_PROGRESS` is 0 (make sets it) or `CI` is set."""
+    return os.environ.get("BOOK_PROGRESS", "1") != "0" and os.environ.get("CI", "").lower() in ("", "0", "false")
+
+
+def fit(
+    loss: Callable[[int], Tensor],
+    parameters: Iterable[nn.Parameter],
+    *,
+    steps: int,
+    learning_rate: float,
+    warmup: int = 0,
+    final: float = 0.0,
+    weight_decay: float = 0.0,
+    clip: float | None = None,
+    label: str = "training",
+) -> list[float]:
+    r"""Lower a loss step by step with AdamW.
+
+    The learning rate rises in a straight line over the first `warmup` steps and then falls along half a cosine to the
+    fraction `final` of itself; `final=1` keeps it where it is.
+
+    Source: Loshchilov and Hutter 2017, arXiv:1711.05101 (AdamW) and arXiv:1608.03983 (cosine).
+
+    Args:
+        loss: Called with the number of the step, 0 ... steps - 1; draws a batch and returns its loss, one number.
+        parameters: What is adjusted, such as `model.parameters()`.
+        steps: Number of updates.
+        learning_rate: The highest learning rate.
+        warmup: Number of steps in which the learning rate rises; fewer than `steps`.
+        final: Learning rate at the end, as a fraction of the highest.
+        weight_decay: AdamW's decay of the weights towards 0.
+        clip: Longest norm of the gradient; longer ones are shortened to it. Never when left out.
+        label: What the progress bar says. The bar is off where `shows_progress` says so.
+
+    Returns:
+        The loss before each update, `steps` numbers. The same seed gives the same numbers.
+
+    Raises:
+        ValueError: When there are no parameters or steps, `warmup` is not below `steps`, or the loss is not one number.
+        FloatingPointError: When the loss is not finite, naming the step.
+
+    Example:
+        >>> weight = nn.Parameter(torch.tensor(5.0))
+        >>> losses = fit(lambda step: (weight - 2) ** 2, [weight], steps=100, learning_rate=0.3)
+        >>> losses[0], round(weight.item(), 1)
+        (9.0, 2.0)
+    """
+    parameters = list(parameters)
+    if not parameters or steps < 1 or not 0 <= warmup < steps:
+        raise ValueError(
+            f"fit got {len(parameters)} parameters, steps={steps} and warmup={warmup}: too few, or too long"
+        )
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    losses = []
+    bar = tqdm(range(steps), desc=label, disable=not shows_progress())
+    for step in bar:
+        optimizer.param_groups[0]["lr"] = learning_rate * _rate(step, steps, warmup, final)
+        value = loss(step)
+        losses.append(_checked(value, step, steps))
+        optimizer.zero_grad()
+        value.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
+    return losses
+
+
+def _rate(step: int, steps: int, warmup: int, final: float) -> float:
+    """Say which fraction of the highest learning rate this step uses."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = (step - warmup) / (steps - warmup)  # 0 ... just below 1
+    return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
+
+
+def _checked(value: Tensor, step: int, steps: int) -> float:
+    """Turn the loss into a number, and refuse what is not one."""
+    if value.numel() != 1:
+        raise ValueError(f"the loss must be one number but has shape {tuple(value.shape)}: take its mean")
+    number = value.item()
+    if not math.isfinite(number):
+        raise FloatingPointError(
+            f"the loss is {number} at step {step} of {steps}: try a lower learning rate, or clip=1.0"
+        )
+    return number
