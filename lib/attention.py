@@ -222,11 +222,10 @@ def scaled_dot_product_attention(
         tensor([[2.]])
     """
     check_attention(query, key, value)
-    T, S = query.shape[-2], key.shape[-2]
-    check_mask(mask, (*query.shape[:-1], S))
-    if mask is not None and mask.dim() < 2:
-        mask = mask.expand(T, S)
+    check_mask(mask, (*query.shape[:-1], key.shape[-2]))
     fill = (None,) * (4 - query.dim())  # the fused kernel wants four axes
+    if mask is not None:
+        mask = mask[(None,) * (4 - mask.dim())]
     output = F.scaled_dot_product_attention(query[fill], key[fill], value[fill], attn_mask=mask, scale=scale)
     return output.reshape(*query.shape[:-1], value.shape[-1])  # (..., T, d_v)
 
