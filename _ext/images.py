@@ -1,0 +1,56 @@
+"""Images with a text for those who cannot see them, in both languages, and with their size, so that nothing jumps."""
+
+import html
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.transforms import SphinxTransform
+from sphinx.util.images import get_image_size
+from sphinx.writers.html5 import HTML5Translator
+
+
+class DescribeImages(SphinxTransform):
+    """Take `alt: {en, zh}` from the metadata of the code cell that drew the image."""
+
+    default_priority = 530
+
+    def apply(self) -> None:
+        """Run on one page."""
+        for cell in self.document.findall(nodes.container):
+            alt = (cell.get("cell_metadata") or {}).get("alt")
+            for image in cell.findall(nodes.image) if isinstance(alt, dict) else []:
+                image["alt"] = f"{alt['en']} / {alt['zh']}"
+                image["said"] = dict(alt)
+
+
+def visit_image(self: HTML5Translator, node: nodes.image) -> None:
+    """Write the image as Sphinx does, and add size, late loading and the text in each language."""
+    source = Path(self.builder.srcdir, node["uri"])
+    HTML5Translator.visit_image(self, node)
+    more = ' loading="lazy" decoding="async"'
+    size = get_image_size(source) if source.is_file() else None
+    if size and "width" not in node and "height" not in node:
+        more += f' width="{size[0]}" height="{size[1]}"'
+    if said := node.get("said"):
+        more += f' data-said="alt" data-en="{html.escape(said["en"])}" data-zh="{html.escape(said["zh"])}"'
+    self.body[-1] = self.body[-1].replace("<img", "<img" + more, 1)
+
+
+class WrapTables(SphinxTransform):
+    """Put each table in a box that scrolls by itself on a narrow screen."""
+
+    default_priority = 540
+
+    def apply(self) -> None:
+        """Run on one page."""
+        for table in list(self.document.findall(nodes.table)):
+            box = nodes.container(classes=["table-box"])
+            table.parent.replace(table, box)
+            box += table
+
+
+def setup(app) -> None:
+    """Register the transforms and the image writer."""
+    app.add_node(nodes.image, override=True, html=(visit_image, HTML5Translator.depart_image))
+    app.add_transform(DescribeImages)
+    app.add_transform(WrapTables)

@@ -1,0 +1,88 @@
+// Search in both languages from files of this site: searchindex.js calls Search.setIndex, language_data.js brings
+// splitQuery, Stemmer and stopwords.
+{
+const LIMIT = 30;
+const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const spans = (en, zh) => `<span lang="en">${en}</span><span class="sep" aria-hidden="true"> · </span><span lang="zh">${zh}</span>`;
+const list = (value) => (value === undefined ? [] : [].concat(value));
+
+function titleNodes(title) {
+  const cut = title.lastIndexOf(" · ");
+  const make = (text, lang) => Object.assign(document.createElement("span"), { textContent: text, lang });
+  if (cut < 0 || !/\p{Script=Han}/u.test(title.slice(cut))) return [document.createTextNode(title)];
+  const separator = Object.assign(document.createElement("span"), { textContent: " · ", className: "sep" });
+  return [make(title.slice(0, cut), "en"), separator, make(title.slice(cut + 3), "zh")];
+}
+
+// Every word of the query must occur on the page, whole or as the beginning of a word; titles count more.
+function find(index, words) {
+  let found = null;
+  for (const word of words) {
+    const scores = new Map();
+    for (const [terms, weight] of [[index.terms, 1], [index.titleterms, 8]])
+      for (const term of Object.keys(terms))
+        if (term === word || (word.length > 2 && term.startsWith(word)))
+          for (const page of list(terms[term])) scores.set(page, (scores.get(page) || 0) + (term === word ? 2 : 1) * weight);
+    found = found === null ? scores : new Map([...found].filter(([page]) => scores.has(page)).map(([page, score]) => [page, score + scores.get(page)]));
+  }
+  return [...(found || [])].sort((a, b) => b[1] - a[1]).slice(0, LIMIT).map(([page]) => page);
+}
+
+// The passage around the first hit, in the language that the reader chose.
+async function passage(address, query, words) {
+  const response = await fetch(address);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const language = root.dataset.language;
+  const hidden = language === "both" ? "" : `, [lang="${language === "en" ? "zh" : "en"}"]`;
+  page.querySelectorAll(`article :is(h1, .katex, .headerlink, pre, style, script${hidden})`).forEach((element) => element.remove());
+  const text = page.querySelector("article").textContent.replace(/\s+/g, " ");
+  const pattern = new RegExp([query, ...words].map(escape).join("|"), "giu");
+  const at = [...text.matchAll(new RegExp(escape(query), "giu"))][0]?.index ?? text.search(pattern);
+  const start = Math.max(0, at - 60), excerpt = text.slice(start, start + 180);
+  const paragraph = document.createElement("p");
+  let done = 0;
+  for (const hit of excerpt.matchAll(pattern)) {
+    paragraph.append(excerpt.slice(done, hit.index), Object.assign(document.createElement("mark"), { textContent: hit[0] }));
+    done = hit.index + hit[0].length;
+  }
+  paragraph.append(excerpt.slice(done));
+  if (language === "zh") paragraph.lang = "zh";
+  paragraph.className = "keep";
+  return paragraph;
+}
+
+let index = null;
+const field = document.getElementById("query"), results = document.getElementById("results"), count = document.getElementById("found");
+
+function search() {
+  const query = field.value.trim();
+  results.replaceChildren();
+  count.replaceChildren();
+  if (!index || !query) return;
+  const stemmer = new Stemmer();
+  const said = splitQuery(query.toLowerCase()).filter((word) => !stopwords.includes(word));
+  const pages = find(index, said.map((word) => (/^[\x00-\x7f]+$/.test(word) ? stemmer.stemWord(word) : word)));
+  count.innerHTML = pages.length
+    ? spans(pages.length === 1 ? "1 page found." : `${pages.length} pages found.`, `找到 ${pages.length} 个页面。`)
+    : spans("Nothing found. Try fewer or other words.", "没有找到。请减少词语，或换个说法。");
+  for (const page of pages) {
+    const item = document.createElement("li"), link = document.createElement("a");
+    link.href = `${root.dataset.content_root}${index.docnames[page]}.html`;
+    link.append(...titleNodes(index.titles[page]));
+    item.append(link);
+    results.append(item);
+    passage(link.href, query, said).then((text) => item.append(text)).catch(() => { /* the title alone still leads there */ });
+  }
+}
+
+window.Search = { setIndex(loaded) { index = loaded; search(); } };
+field.value = new URLSearchParams(location.search).get("q") || "";
+field.form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const address = new URL(location);
+  address.searchParams.set("q", field.value);
+  history.replaceState(history.state, "", address);
+  search();
+});
+document.addEventListener("language", search);
+}
