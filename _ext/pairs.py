@@ -34,13 +34,13 @@ class Part(NamedTuple):
 
 
 def parts(text: str) -> list[Part]:
-    """Split Markdown into halves and what stands between them.
+    r"""Split Markdown into halves and what stands between them.
 
     Raises:
         ValueError: when the pairs are malformed, by the line.
 
     Example:
-        >>> half = '<div lang="{}">\\n\\n{}\\n\\n</div>\\n'
+        >>> half = '<div lang="{}">\n\n{}\n\n</div>\n'
         >>> [part.language for part in parts(half.format("en", "Look.") + half.format("zh", "看。") + "$$x$$")]
         ['en', 'zh', None]
     """
@@ -136,9 +136,12 @@ def facts(half: str) -> dict[str, Counter]:
     }
 
 
-def plain(half: str) -> str:
-    """Give the words of a half: mathematics, code and measured numbers are the letter x, markup is gone."""
-    return _without_markup(_taken(half)[1])
+def plain(half: str, *, emphasis: bool = False) -> str:
+    """Give the words of a half: mathematics, code and measured numbers are the letter x, markup is gone.
+
+    With `emphasis` the asterisks that mark it stay.
+    """
+    return _without_markup(_taken(half)[1], emphasis)
 
 
 def drift(english: str, chinese: str) -> list[str]:
@@ -208,6 +211,7 @@ def _blocks(text: str) -> Counter:
     return +found
 
 
-def _without_markup(text: str) -> str:
+def _without_markup(text: str, emphasis: bool = False) -> str:
     text = re.sub(r"!?\[([^\]]*)\]\(link\)", r"\1", text)
-    return re.sub(r"\*\*|__|(?<!\w)[*_]|[*_](?!\w)", "", re.sub(r"<[^>]*>", " ", ITEM.sub("", text)))
+    text = re.sub(r"<[^>]*>", " ", ITEM.sub("", text))
+    return text if emphasis else text.replace("*", "")
