@@ -36,7 +36,7 @@ def check_floats(least_rank: int = 0, **arrays: Any) -> None:
         if dtype_name(array) != dtype_name(arrays[first]):
             raise ValueError(f"{first} has dtype {dtype_name(arrays[first])} but {name} has {dtype_name(array)}")
         if len(shape) < least_rank:
-            raise ValueError(f"{name} needs at least {least_rank} axes but has {len(shape)}: shape {shape}")
+            raise ValueError(f"{name} has rank {len(shape)}, shape {shape}, but needs at least rank {least_rank}")
         if 0 in shape:
             raise ValueError(f"{name} is empty: shape {shape}, but every axis needs a length of at least 1")
 
@@ -51,7 +51,7 @@ def check_rank(rank: int, **arrays: Any) -> None:
     """Refuse arrays that do not have exactly `rank` axes."""
     for name, array in arrays.items():
         if len(array.shape) != rank:
-            raise ValueError(f"{name} needs {rank} axes but has {len(array.shape)}: shape {tuple(array.shape)}")
+            raise ValueError(f"{name} has rank {len(array.shape)}, shape {tuple(array.shape)}, but needs rank {rank}")
 
 
 def check_leading_axes(**arrays: Any) -> None:
@@ -194,7 +194,9 @@ def check_multi_head(inputs: dict[str, Any], weights: dict[str, Any], num_heads:
 
 def mask_for_heads(mask: Any, shape: tuple[int, int, int, int]) -> Any:
     """Give a mask of shape (T, S), (B, T, S) or (B, H, T, S) the axes of the scores (B, H, T, S); any axis may be 1."""
+    B, _, T, S = shape
     if mask is not None and len(mask.shape) == 3:
-        mask = mask[:, None]  # (B, 1, T, S): the same for every head
+        check_mask(mask, (B, T, S))
+        return mask[:, None]  # (B, 1, T, S): the same for every head
     check_mask(mask, shape)
     return mask
