@@ -119,15 +119,15 @@ def _chinese(text: str) -> bool:
 
 
 def facts(half: str) -> dict[str, Counter]:
-    r"""Collect what both halves of a pair must share, by kind, each with how often it stands there.
+    """Collect what both halves of a pair must share, by kind, each with how often it stands there.
 
     Kinds: fenced code, mathematics, code, links, measured (`<data>` name and text), blocks (paragraphs, list items,
     table rows, quotes, images, folded details, headings), digits.
 
     Example:
-        >>> found = facts("Divide by $\sqrt 4$, not `4`.")
+        >>> found = facts("Divide by $d_k$, not `4`.")
         >>> dict(found["mathematics"]), dict(found["code"]), dict(found["digits"])
-        ({'\\sqrt4': 1}, {'4': 1}, {})
+        ({'d_k': 1}, {'4': 1}, {})
     """
     taken, rest = _taken(half)
     return {kind: Counter(found) for kind, found in taken.items()} | {
