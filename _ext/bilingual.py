@@ -16,10 +16,9 @@ logger = logging.getLogger(__name__)
 
 SEPARATOR = " · "
 HAN = r"\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-WIDE_PUNCTUATION = r"\u2014\u2018\u2019\u201c\u201d\u2026\u3000-\u3004\u3008-\u3020\u3030\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 HAS_HAN = re.compile(f"[{HAN}]")
-IS_HAN = re.compile(f"[{HAN}]\\Z")
-IS_WIDE_PUNCTUATION = re.compile(f"[{WIDE_PUNCTUATION}]\\Z")
+WIDE = re.compile(r"[\u3000-\u3004\u3008-\u3020\u3030\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
+CHINESE = re.compile(f"[{HAN}“”‘’—…]")
 MARKER = re.compile(r'<div lang="(?:en|zh)">|</div>')
 DIV = re.compile(r"</?div\b")
 OPEN = re.compile(r'<div lang="(en|zh)">\Z')
@@ -215,13 +214,11 @@ def _edge(node: nodes.Node, index: int) -> str:
 
 
 def _touching(left: str, right: str) -> bool:
-    if IS_WIDE_PUNCTUATION.match(left) or IS_WIDE_PUNCTUATION.match(right):
-        return (
-            bool(left and right)
-            and not (left.isascii() and right in "“‘—…")
-            and not (right.isascii() and left in "”’—…")
-        )
-    return bool(IS_HAN.match(left) and IS_HAN.match(right))
+    if not left or not right:
+        return False
+    if WIDE.match(left) or WIDE.match(right):
+        return True
+    return bool(CHINESE.match(left) and CHINESE.match(right) and HAS_HAN.search(left + right))
 
 
 def visit_pair(self, node: BilingualPair) -> None:

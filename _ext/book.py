@@ -11,13 +11,10 @@ import os
 import re
 from pathlib import Path
 
-import bilingual
-import glossary
-import images
-import mathematics
-import search_language
 from docutils import nodes
 from sphinx.errors import ConfigError
+
+from _ext import bilingual, glossary, images, mathematics, search_language
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "_static"

@@ -1,4 +1,4 @@
-"""Build the site: `python _ext/build.py [--output FOLDER]`. Warnings are errors, nothing is executed."""
+"""Build the site: `python -m _ext.build [--output FOLDER]`. Warnings are errors, nothing is executed."""
 
 import argparse
 import shutil

@@ -1,12 +1,13 @@
-"""The `{glossary-table}` directive: every term of chapters/glossary.toml in both languages, each with its own anchor."""
+"""The `{glossary-table}` directive: the terms of glossary.toml in both languages, each with an anchor."""
 
 import tomllib
 from pathlib import Path
 
-from bilingual import BilingualPair
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+from _ext.bilingual import BilingualPair
 
 
 def load_terms(path: Path) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """Typeset mathematics while the book is built: KaTeX in V8, so that a page needs no script for it."""
 
-from functools import lru_cache
+import html
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -17,7 +18,7 @@ class MathError(ValueError):
     """KaTeX could not read a formula."""
 
 
-@lru_cache(maxsize=1)
+@cache
 def _engine() -> MiniRacer:
     engine = MiniRacer()
     engine.eval(KATEX.read_text(encoding="utf-8"))
@@ -28,15 +29,15 @@ def _engine() -> MiniRacer:
     return engine
 
 
-@lru_cache(maxsize=None)
+@cache
 def typeset(tex: str, *, display: bool) -> str:
-    """Return a formula as HTML for the eye and MathML for a screen reader.
+    r"""Return a formula as HTML for the eye and MathML for a screen reader.
 
     Raises:
         MathError: KaTeX cannot read the formula; the message says where.
 
     Example:
-        >>> "katex-mathml" in typeset(r"q^\\top k", display=False)
+        >>> "katex-mathml" in typeset(r"q^\top k", display=False)
         True
     """
     try:
@@ -51,7 +52,7 @@ def _html(node: nodes.Element, tex: str, *, display: bool) -> str:
         return typeset(tex, display=display)
     except MathError as error:
         logger.warning("formula %r: %s", tex, error, location=node)
-        return nodes.fully_normalize_name(tex)
+        return html.escape(tex)
 
 
 def visit_inline(self, node: nodes.math) -> None:

@@ -3,8 +3,9 @@
 import re
 from typing import ClassVar
 
-from bilingual import HAN
 from sphinx.search.en import SearchEnglish
+
+from _ext.bilingual import HAN
 
 RUN = re.compile(f"[{HAN}]+")
 WORD = re.compile(r"\w+")

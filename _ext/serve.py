@@ -1,4 +1,4 @@
-"""Serve a built site on this computer only: `python _ext/serve.py [FOLDER]`; Ctrl-C ends it."""
+"""Serve a built site on this computer only: `python -m _ext.serve [FOLDER]`; Ctrl-C ends it."""
 
 import os
 import signal
