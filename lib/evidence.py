@@ -167,7 +167,8 @@ def _described(record) -> str:
     if record["n"] > 1:
         number += "±" + _number(record["spread"], record["digits"], record["mean"])
     notes = [f"{record['n']} seeds"] * (record["n"] > 1) + ["recorded"] * record["recorded"]
-    return " ".join([record["name"], "≈", number, record["unit"], f"({', '.join(notes)})" if notes else ""]).strip()
+    words = [record["name"], "≈", number, record["unit"], f"({', '.join(notes)})" if notes else ""]
+    return " ".join(word for word in words if word)
 
 
 def _filled(place) -> str:
@@ -200,14 +201,14 @@ def _card_html(record, claim) -> str:
         linked = LINK.sub(r'<a href="\2">\1</a>', html.escape(record[language]))
         return (
             f'<div lang="{language}"><p><strong>{label}</strong> {html.escape(text)}</p>'
-            f"<p><strong>{said}</strong> {basis}</p><p>{linked}</p></div>"
+            f"<p><strong>{said}</strong>{basis}</p><p>{linked}</p></div>"
         )
 
     evidence = "".join(f"<li>{html.escape(_described(one))}</li>" for one in record["evidence"])
     look = f"border-left: 4px solid {colour}; padding: 0.2em 1em; margin: 1em 0; background: rgba(128, 128, 128, 0.1)"
     return (
         f'<div class="claim-card claim-{decision.replace(" ", "-")}" id="claim-{claim["id"]}" style="{look}">'
-        + half("en", f"Claim {claim['id']}", decision.capitalize(), claim["text_en"], f"({basis_en})")
+        + half("en", f"Claim {claim['id']}", decision.capitalize(), claim["text_en"], f" ({basis_en})")
         + half("zh", f"论断 {claim['id']}", DECISIONS[decision], claim["text_zh"], f"（{basis_zh}）")
         + (f'<ul class="claim-evidence">{evidence}</ul>' if evidence else "")
         + "</div>"

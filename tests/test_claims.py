@@ -35,12 +35,13 @@ def unsettled(claims, found):
         claim["id"]: claim["chapter"] for claim in claims if {claim["chapter"], *claim.get("after", [])} <= found.keys()
     }
     places = [(claim, number) for number, verdicts in found.items() for claim in verdicts]
-    return (
-        [f"claim {claim} has no verdict in chapter {number}" for claim, number in due.items() if (claim, number) not in places]
-        + [f"claim {claim} has two verdicts in chapter {number}" for claim, number in prose_rules.repeated(places)]
-        + [f"chapter {number} settles claim {claim}, which is not due there" for claim, number in places
-           if due.get(claim) != number]
-    )  # fmt: skip
+    missing = [(claim, number) for claim, number in due.items() if (claim, number) not in places]
+    misplaced = [(claim, number) for claim, number in places if due.get(claim) != number]
+    return [
+        *(f"claim {claim} has no verdict in chapter {number}" for claim, number in missing),
+        *(f"claim {claim} has two verdicts in chapter {number}" for claim, number in prose_rules.repeated(places)),
+        *(f"chapter {number} settles claim {claim}, which is not due there" for claim, number in misplaced),
+    ]
 
 
 def test_every_claim_of_the_highlights_is_listed_once():
