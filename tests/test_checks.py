@@ -1,20 +1,24 @@
 """Each check refuses its named wrong solutions with the reason, accepts right ones, and never raises at a learner."""
 
+import ast
+import importlib
+import json
+import pkgutil
 import re
+from pathlib import Path
 
+import notebook_rules
 import numpy as np
 import pytest
 from wrong_solutions import introduction as wrong_introduction
 from wrong_solutions import scaled_dot_product as wrong_scaled_dot_product
 
+import lib.checks
 from lib.checks import introduction, scaled_dot_product
 
-CHECKS = {
-    name: check
-    for module in (introduction, scaled_dot_product)
-    for name, check in vars(module).items()
-    if name.startswith("check_")
-}
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "chapters").glob("*.ipynb"))
+MODULES = [importlib.import_module(f"lib.checks.{module.name}") for module in pkgutil.iter_modules(lib.checks.__path__)]
+CHECKS = {name: check for module in MODULES for name, check in vars(module).items() if name.startswith("check_")}
 WRONG = wrong_introduction.WRONG | wrong_scaled_dot_product.WRONG
 RIGHT = wrong_introduction.RIGHT | wrong_scaled_dot_product.RIGHT
 
@@ -109,3 +113,76 @@ def test_right_only_on_the_learners_own_example_is_refused():
         return wrong_scaled_dot_product.right_plain(seen, seen, seen)
 
     assert not scaled_dot_product.check_scaled_dot_product_attention(remembered)
+
+
+# The chapters: each check is used, and each folded solution passes it.
+
+
+def used(notebook):
+    """The calls check_x(my_y) of a notebook's code cells, as pairs of names."""
+    trees = [ast.parse(notebook_rules.source(cell)) for cell in notebook_rules.code_cells(notebook)]
+    return [
+        (node.func.id, node.args[0].id)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("check_")
+    ]
+
+
+def folded_solution(notebook, name):
+    """The fenced code inside <details> that defines `name`, or None."""
+    for fold in re.findall(r"<details>.*?</details>", notebook_rules.markdown(notebook), re.S):
+        for solution in re.findall(r"```python\n(.*?)```", fold, re.S):
+            if re.search(rf"^def {name}\(", solution, re.M):
+                return solution
+    return None
+
+
+def names_taught(notebook):
+    """What a solution may use: what the notebook imports and the functions that it defines."""
+    trees = [ast.parse(notebook_rules.source(cell)) for cell in notebook_rules.code_cells(notebook)]
+    taught = [node for tree in trees for node in tree.body if isinstance(node, TAUGHT)]
+    names = {}
+    exec(compile(ast.Module(taught, []), "chapter", "exec"), names)
+    return names
+
+
+TAUGHT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+CHAPTERS = [json.loads(path.read_text(encoding="utf-8")) for path in NOTEBOOKS]
+USED = [
+    pytest.param(chapter, check, name, id=check) for chapter in CHAPTERS for check, name in dict.fromkeys(used(chapter))
+]
+
+
+def test_every_check_is_used_by_a_chapter_and_every_chapter_uses_one():
+    assert {check for chapter in CHAPTERS for check, _ in used(chapter)} == CHECKS.keys()
+    assert all(used(chapter) for chapter in CHAPTERS)
+
+
+@pytest.mark.parametrize(("chapter", "check", "name"), USED)
+def test_the_folded_solution_passes_its_check(chapter, check, name, capsys):
+    solution = folded_solution(chapter, name)
+    assert solution, f"no folded solution defines {name}"
+    names = names_taught(chapter)
+    exec(solution, names)
+    assert CHECKS[check](names[name]), capsys.readouterr().out
+
+
+MADE_UP = {
+    "cells": [
+        {"cell_type": "code", "source": "import numpy as np\ndef shared(x):\n    return np.exp(x)\nwrong = 1 / 0"},
+        {"cell_type": "code", "source": "def my_softmax(scores): ...\n\ncheck_softmax(my_softmax)  # check_no(my_no)"},
+        {
+            "cell_type": "markdown",
+            "source": "```python\ndef my_softmax(s): return 0\n```\n<details><summary>Solution · 解答</summary>\n\n"
+            "```python\ndef my_softmax(s):\n    return shared(s)\n```\n\n</details>",
+        },
+    ]
+}
+
+
+def test_solutions_are_found_in_their_fold():
+    assert used(MADE_UP) == [("check_softmax", "my_softmax")]
+    assert folded_solution(MADE_UP, "my_softmax") == "def my_softmax(s):\n    return shared(s)\n"
+    assert folded_solution(MADE_UP, "my_pooling") is None
+    assert names_taught(MADE_UP)["shared"](0) == 1
