@@ -1,0 +1,65 @@
+"""What attention is compared with. So far: a set that is pooled without being weighted."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def mean_pool(items: Tensor) -> Tensor:
+    """Average a set over its items, (B, S, D) to (B, D): every item has the same say."""
+    return items.mean(dim=1)
+
+
+def max_pool(items: Tensor) -> Tensor:
+    """Keep each feature's largest value in a set, (B, S, D) to (B, D): the loudest item has its say."""
+    return items.amax(dim=1)
+
+
+class PooledSet(nn.Module):
+    r"""Encode each item of a set on its own, pool the codes, then answer the query.
+
+    $$\hat y = \rho\left(\mathrm{pool}_j\, \phi(x_j),\; q\right)$$
+
+    Source: Zaheer et al. 2017 (Deep Sets), theorem 2, arXiv:1703.06114; the maximum is the pooling of PointNet
+    (Qi et al. 2017, arXiv:1612.00593).
+    Differs: the answer also depends on a query.
+
+    Args:
+        d_item: Width of an item.
+        d_query: Width of the query.
+        d_model: Width of the codes and hidden layers.
+        num_classes: Number of answers.
+        pool: Turns (B, S, d_model) into (B, d_model): `mean_pool` or `max_pool`.
+
+    Example:
+        >>> model = PooledSet(d_item=3, d_query=2, d_model=8, num_classes=4, pool=mean_pool)
+        >>> model(torch.ones(5, 2), torch.ones(5, 7, 3)).shape
+        torch.Size([5, 4])
+    """
+
+    def __init__(
+        self, *, d_item: int, d_query: int, d_model: int, num_classes: int, pool: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__()
+        self.pool = pool
+        self.encode = nn.Sequential(nn.Linear(d_item, d_model), nn.ReLU(), nn.Linear(d_model, d_model))
+        self.answer = nn.Sequential(nn.Linear(d_model + d_query, d_model), nn.ReLU(), nn.Linear(d_model, num_classes))
+
+    def forward(self, query: Tensor, items: Tensor) -> Tensor:
+        """Answer a query about a set.
+
+        Args:
+            query: (B, d_query).
+            items: (B, S, d_item).
+
+        Returns:
+            Logits (B, num_classes).
+
+        Raises:
+            ValueError: When there is not one query for each set.
+        """
+        if query.shape[0] != items.shape[0]:
+            raise ValueError(f"{query.shape[0]} queries for {items.shape[0]} sets: expected one query for each set")
+        pooled = self.pool(self.encode(items))  # (B, d_model)
+        return self.answer(torch.cat([pooled, query], dim=-1))  # (B, num_classes)
