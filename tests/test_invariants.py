@@ -145,6 +145,12 @@ def test_huge_scores_choose_the_best_key(library, size):
     np.testing.assert_allclose(library.call("softmax", -scores).max(-1), 0.5, atol=1e-12)
 
 
+@everywhere
+def test_a_masked_key_stays_masked_however_loud_it_is(library):
+    scores, mask = np.array([-1e5, 1e5, -1e5]), np.array([True, False, True])
+    np.testing.assert_array_equal(library.call("softmax", scores, mask), [0.5, 0.0, 0.5])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("d_k", [1, 64])
@@ -165,6 +171,7 @@ def test_scores_of_ten_thousand_stay_finite_and_right_in_any_precision(dtype, ma
         for gradient in torch.autograd.grad(output.sum(), (query, key, value), retain_graph=True):
             assert gradient.isfinite().all()
     np.testing.assert_allclose(weights[0].detach().float().numpy(), [0, 0, 0, 1, 0], atol=1e-6)
+    assert attention.scaled_dot_score(query, key)[0, 3].item() == pytest.approx(1e4, rel=1e-2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -176,6 +183,10 @@ def test_half_precision_stays_close_to_the_reference(dtype):
     ours = attention.scaled_dot_product_attention(query, key, value, mask)
     assert ours.dtype == dtype
     assert np.abs(ours.double().numpy() - exact).max() < 16 * torch.finfo(dtype).eps
+    query = (10 * query.float()).to(dtype)  # scores so loud that half precision could not hold them
+    weights = attention.attention_weights(query, key, mask).double().numpy()
+    exact = reference.attention_weights(query.double().numpy(), key.double().numpy(), mask.numpy())
+    assert np.abs(weights - exact).max() < max(torch.finfo(dtype).eps, 1e-5)
 
 
 def test_attention_runs_on_the_fused_kernel():
