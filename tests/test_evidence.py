@@ -128,6 +128,7 @@ def test_seeds_refuse(n):
 def measured(shown):
     measure("a.share", [0.86, 0.87, 0.88], low=0, high=1)
     measure("a.once", 0.5, low=0, high=1)
+    measure("a.twice", [0.5, 0.6], low=0, high=1)
     return shown
 
 
@@ -201,7 +202,7 @@ def test_exact_and_published_bases(measured):
         ({"evidence": "a.share"}, "evidence is a list of names"),
         ({"evidence": []}, "basis 'measured' needs evidence"),
         ({"evidence": [], "basis": "exact"}, "basis 'exact' needs evidence"),
-        ({"evidence": ["a.once"]}, "none of the evidence has 3 seeds or more"),
+        ({"evidence": ["a.once", "a.twice"]}, "none of the evidence has 3 seeds or more"),
         ({"basis": "published"}, "a published basis needs a link"),
         ({"en": f"[x]({PAPER})"}, "links differ"),
         ({"en": f"[x]({PAPER})", "zh": f"[x]({PAPER}v1)", "basis": "published"}, "links differ"),

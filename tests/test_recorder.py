@@ -2,7 +2,7 @@
 
 import json
 import os
-import signal
+import platform
 import subprocess
 import sys
 import time
@@ -84,7 +84,7 @@ def test_a_run_stores_rows_and_circumstances(tiny):
     assert len(found["source"]) == 64
     assert set(found["versions"]) == {"python", "numpy", "torch"}
     assert found["processor"]
-    assert os.uname().nodename not in stored(tiny).read_text(encoding="utf-8")
+    assert platform.node() not in stored(tiny).read_text(encoding="utf-8")
     assert [path.name for path in stored(tiny).parent.iterdir()] == ["arms.json"]
 
 
@@ -95,9 +95,9 @@ def test_killed_half_way_it_goes_on_behind_the_last_row(tiny):
     while not ((tiny / "log").exists() and "large 2" in log(tiny)):
         assert time.monotonic() < until
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode != 0
     assert not stored(tiny).exists()
     partial = stored(tiny).with_suffix(".partial")
     partial.write_text(partial.read_text() + '{"arm": "large", "se')  # as if killed while writing

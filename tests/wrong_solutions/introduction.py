@@ -216,6 +216,11 @@ def underflow_hidden(query, keys, values, width):
     return kernel @ values / (kernel.sum(axis=-1) + 1e-12)
 
 
+def squeezes(query, keys, values, width):
+    weights = softmax_plain(-((query[:, None] - keys) ** 2) / (2 * width**2))
+    return np.squeeze(weights) @ values
+
+
 def sorts_keys(query, keys, values, width):
     keys.sort()
     return softmax_plain(-((query[:, None] - keys) ** 2) / (2 * width**2)) @ values
@@ -291,6 +296,7 @@ WRONG = {
         returns_weights: "returns the weights",
         underflowing: "far from all keys",
         underflow_hidden: "far from all keys",
+        squeezes: "There was a single key",
         sorts_keys: "changes its arguments",
         returns_column: "the shape is (4, 1), not (4,)",
         needs_as_many_keys_as_queries: "ValueError",
