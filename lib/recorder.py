@@ -226,8 +226,9 @@ def _row(experiment, arm: str, seed: int) -> dict:
 
 def _readable(circumstances: dict, rows: list[dict]) -> str:
     """Write JSON with a line a row, so that a diff shows what changed."""
-    head = json.dumps(circumstances, indent=1, ensure_ascii=False)[: -len("\n}")]
-    return head + ',\n "rows": [\n  ' + ",\n  ".join(json.dumps(row) for row in rows) + "\n ]\n}\n"
+    head = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in circumstances.items()]
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    return "{\n" + ",\n".join(head) + ',\n "rows": [\n' + lines + "\n ]\n}\n"
 
 
 def _summary(values: list[float], digits: int) -> str:
@@ -243,8 +244,8 @@ def _table_html(en: str, zh: str, metrics: list[str], lines: list[list[str]]) ->
         for arm, *cells in lines
     )
     return (
-        f'<table class="recorded"><caption><div lang="en">{html.escape(en)}</div>'
-        f'<div lang="zh">{html.escape(zh)}</div></caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f'<div class="recorded"><div lang="en">{html.escape(en)}</div><div lang="zh">{html.escape(zh)}</div>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

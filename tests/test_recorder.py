@@ -209,7 +209,3 @@ def test_the_table_is_labelled_as_recorded_in_both_languages(made, capsys):
 @pytest.mark.parametrize("path", sorted(recorder.FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_what_the_book_has_recorded_fits_its_experiment(path):
     assert recorded(path.stem).rows
-
-
-def test_the_book_keeps_no_unfinished_recording():
-    assert not [path for path in recorder.FOLDER.glob("[!.]*") if path.suffix != ".json"]
