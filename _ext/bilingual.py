@@ -55,6 +55,13 @@ def spans(english: str, chinese: str) -> str:
     )
 
 
+def said(attributes: str, english: str, chinese: str) -> str:
+    """Return attributes that hold both texts; the script keeps the one that the reader asked for."""
+    english, chinese = html.escape(english), html.escape(chinese)
+    both = " ".join(f'{name}="{english}{SEPARATOR}{chinese}"' for name in attributes.split())
+    return f'{both} data-said="{attributes}" data-en="{english}" data-zh="{chinese}"'
+
+
 def title_html(text: str) -> str:
     """Return `English · 中文` as HTML spans, or the escaped text when it holds one language only."""
     halves = split_title(text)

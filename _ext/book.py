@@ -91,6 +91,8 @@ def _notebook_links(app, context, pagename: str) -> list[dict]:
 def _page_context(app, pagename: str, _template, context, doctree) -> None:
     """Hand the templates what they show."""
     is_page = pagename in app.env.titles
+    link_words = bilingual.said("title", "Link to this heading", "本节链接")
+    context["body"] = context.get("body", "").replace('title="Link to this heading"', link_words)
     site = app.config.html_title
     title = app.env.titles[pagename].astext() if is_page else "Search · 搜索"
     names = bilingual.split_title(title) or (title, title)
@@ -115,8 +117,14 @@ def _versions() -> dict[str, str]:
     return {f.relative_to(STATIC).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest()[:8] for f in files}
 
 
+def _code() -> str:
+    """Return a hash of the extension's own source."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py")))).hexdigest()
+
+
 def _add_filters(app) -> None:
     filters = app.builder.templates.environment.filters
+    app.builder.templates.environment.globals["said"] = bilingual.said
     filters["bilingual"] = bilingual.title_html
     filters["navigation"] = _navigation
 
@@ -134,6 +142,7 @@ def setup(app) -> dict[str, bool]:
     app.add_html_theme("bilingual_book", str(HERE / "theme"))
     app.add_config_value("book_repository", os.environ.get("BOOK_REPOSITORY", ""), "html", str)
     app.add_config_value("book_branch", os.environ.get("BOOK_BRANCH", "main"), "html", str)
+    app.add_config_value("book_code", _code(), "env", str)  # a change of the extension builds every page again
     app.add_config_value("comments_config", {}, "")  # Jupyter Book always passes it on
     app.add_search_language(search_language.EnglishAndChinese)
     for part in (bilingual, images, mathematics, glossary):

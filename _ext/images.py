@@ -1,12 +1,16 @@
 """Images with a text for those who cannot see them, in both languages, and with their size, so that nothing jumps."""
 
-import html
+import re
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util.images import get_image_size
 from sphinx.writers.html5 import HTML5Translator
+
+from _ext import bilingual
+
+ALT = re.compile(r' alt="[^"]*"')
 
 
 class DescribeImages(SphinxTransform):
@@ -19,7 +23,6 @@ class DescribeImages(SphinxTransform):
         for cell in self.document.findall(nodes.container):
             alt = (cell.get("cell_metadata") or {}).get("alt")
             for image in cell.findall(nodes.image) if isinstance(alt, dict) else []:
-                image["alt"] = f"{alt['en']} / {alt['zh']}"
                 image["said"] = dict(alt)
 
 
@@ -31,9 +34,10 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     size = get_image_size(source) if source.is_file() else None
     if size and "width" not in node and "height" not in node:
         more += f' width="{size[0]}" height="{size[1]}"'
+    tag = self.body[-1].replace("<img", "<img" + more, 1)
     if said := node.get("said"):
-        more += f' data-said="alt" data-en="{html.escape(said["en"])}" data-zh="{html.escape(said["zh"])}"'
-    self.body[-1] = self.body[-1].replace("<img", "<img" + more, 1)
+        tag = ALT.sub(lambda _: f" {bilingual.said('alt', said['en'], said['zh'])}", tag)
+    self.body[-1] = tag
 
 
 class WrapTables(SphinxTransform):
