@@ -40,7 +40,7 @@ def make_server(folder: Path, port: int = 0) -> Server:
 
 def _take_the_keyboard() -> None:
     """Let Ctrl-C reach this process alone, so that `make` sees it end well; only where there is a terminal."""
-    if hasattr(os, "tcsetpgrp") and sys.stdin.isatty():
+    if hasattr(os, "tcsetpgrp") and sys.stdin.isatty() and os.getpgrp() != os.getpid():
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         os.setpgid(0, 0)
         os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())

@@ -6,14 +6,6 @@ const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const spans = (en, zh) => `<span lang="en">${en}</span><span class="sep" aria-hidden="true"> · </span><span lang="zh">${zh}</span>`;
 const list = (value) => (value === undefined ? [] : [].concat(value));
 
-function titleNodes(title) {
-  const cut = title.lastIndexOf(" · ");
-  const make = (text, lang) => Object.assign(document.createElement("span"), { textContent: text, lang });
-  if (cut < 0 || !/\p{Script=Han}/u.test(title.slice(cut))) return [document.createTextNode(title)];
-  const separator = Object.assign(document.createElement("span"), { textContent: " · ", className: "sep" });
-  return [make(title.slice(0, cut), "en"), separator, make(title.slice(cut + 3), "zh")];
-}
-
 // Every word of the query must occur on the page, whole or as the beginning of a word; titles count more.
 function find(index, words) {
   let found = null;
@@ -34,18 +26,21 @@ async function passage(address, query, words) {
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const language = root.dataset.language;
   const hidden = language === "both" ? "" : `, [lang="${language === "en" ? "zh" : "en"}"]`;
-  page.querySelectorAll(`article :is(h1, .katex, .headerlink, pre, style, script${hidden})`).forEach((element) => element.remove());
+  page.querySelectorAll(`article :is(h1, .headerlink, .sep, pre, style, script${hidden})`).forEach((element) => element.remove());
+  page.querySelectorAll("article .katex").forEach((formula) => formula.replaceWith(formula.querySelector("annotation").textContent));
   const text = page.querySelector("article").textContent.replace(/\s+/g, " ");
   const pattern = new RegExp([query, ...words].map(escape).join("|"), "giu");
   const at = [...text.matchAll(new RegExp(escape(query), "giu"))][0]?.index ?? text.search(pattern);
-  const start = Math.max(0, at - 60), excerpt = text.slice(start, start + 180);
+  const start = at > 60 ? at - 60 + text.slice(at - 60, at).search(/[\s\p{Script=Han}]/u) : 0;
+  const excerpt = text.slice(start, start + 180);
   const paragraph = document.createElement("p");
+  if (start > 0) paragraph.append("… ");
   let done = 0;
   for (const hit of excerpt.matchAll(pattern)) {
     paragraph.append(excerpt.slice(done, hit.index), Object.assign(document.createElement("mark"), { textContent: hit[0] }));
     done = hit.index + hit[0].length;
   }
-  paragraph.append(excerpt.slice(done));
+  paragraph.append(`${excerpt.slice(done)} …`);
   if (language === "zh") paragraph.lang = "zh";
   paragraph.className = "keep";
   return paragraph;
@@ -68,7 +63,7 @@ function search() {
   for (const page of pages) {
     const item = document.createElement("li"), link = document.createElement("a");
     link.href = `${root.dataset.content_root}${index.docnames[page]}.html`;
-    link.append(...titleNodes(index.titles[page]));
+    link.innerHTML = index.titles[page]; // written by the build, in both languages
     item.append(link);
     results.append(item);
     passage(link.href, query, said).then((text) => item.append(text)).catch(() => { /* the title alone still leads there */ });

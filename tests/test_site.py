@@ -212,7 +212,7 @@ def test_chapters_hold_mathematics(site):
         assert 'class="katex-display"' in (site / "chapters" / f"{notebook.stem}.html").read_text(encoding="utf-8")
 
 
-# Formulas have the colour of their text and are slow to check; the rule left out takes a column headed by one for empty.
+# Formulas have the colour of their text and are slow to check; the rule left out takes a formula for an empty head.
 RUN_AXE = """() => axe.run({exclude: [".katex"]}, {
   resultTypes: ["violations"], rules: {"empty-table-header": {enabled: false}}
 })"""
@@ -315,6 +315,9 @@ def test_search(visit, site, language, query):
         articles = {file.name: file.read_text(encoding="utf-8") for file in site.glob("chapters/*.html")}
         texts = {name: re.sub("<[^>]+>", "", re.split("</?article>", text)[1]) for name, text in articles.items()}
         assert {name for name, text in texts.items() if all(word in text for word in words)} <= set(found)
+        if language != "both":
+            titles = {n: re.search(f'<h1>.*<span lang="{language}">([^<]*)', text)[1] for n, text in articles.items()}
+            assert page.locator("#results a").all_inner_texts() == [titles[name] for name in found]
         page.wait_for_selector("#results mark")
         results = seen(page, "main")
         if language == "zh":
