@@ -9,6 +9,7 @@ import hashlib
 import html
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from docutils import nodes
@@ -114,12 +115,12 @@ def _page_context(app, pagename: str, _template, context, doctree) -> None:
 def _versions() -> dict[str, str]:
     """Return a short hash of each style sheet and script, so that a browser never keeps an old one."""
     files = [*STATIC.glob("*.css"), *STATIC.glob("*.js"), STATIC / "katex" / "katex.min.css"]
-    return {f.relative_to(STATIC).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest()[:8] for f in files}
+    return {file.relative_to(STATIC).as_posix(): _hash([file]) for file in files}
 
 
-def _code() -> str:
-    """Return a hash of the extension's own source."""
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py")))).hexdigest()
+def _hash(files: Iterable[Path]) -> str:
+    """Return a hash of what some files hold."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:12]
 
 
 def _add_filters(app) -> None:
@@ -142,7 +143,9 @@ def setup(app) -> dict[str, bool]:
     app.add_html_theme("bilingual_book", str(HERE / "theme"))
     app.add_config_value("book_repository", os.environ.get("BOOK_REPOSITORY", ""), "html", str)
     app.add_config_value("book_branch", os.environ.get("BOOK_BRANCH", "main"), "html", str)
-    app.add_config_value("book_code", _code(), "env", str)  # a change of the extension builds every page again
+    # A change of the extension reads every page again, one of style, script or template writes it again.
+    app.add_config_value("book_code", _hash(HERE.glob("*.py")), "env", str)
+    app.add_config_value("book_look", _hash([*STATIC.rglob("*.*"), *HERE.glob("theme/*")]), "html", str)
     app.add_config_value("comments_config", {}, "")  # Jupyter Book always passes it on
     app.add_search_language(search_language.EnglishAndChinese)
     for part in (bilingual, images, mathematics, glossary):

@@ -20,14 +20,15 @@ function find(index, words) {
   return [...(found || [])].sort((a, b) => b[1] - a[1]).slice(0, LIMIT).map(([page]) => page);
 }
 
-// The passage around the first hit, in the language that the reader chose.
+// The passage around the first hit, in the language that the reader chose, or in that of the query.
 async function passage(address, query, words) {
   const response = await fetch(address);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const language = root.dataset.language;
-  const hidden = language === "both" ? "" : `, [lang="${language === "en" ? "zh" : "en"}"]`;
-  page.querySelectorAll(`article :is(h1, .headerlink, .sep, pre, style, script${hidden})`).forEach((element) => element.remove());
-  page.querySelectorAll("article .katex").forEach((formula) => formula.replaceWith(formula.querySelector("annotation").textContent));
+  const language = root.dataset.language === "both" ? (/\p{Script=Han}/u.test(query) ? "zh" : "en") : root.dataset.language;
+  const other = language === "en" ? "zh" : "en";
+  const aside = `h1, .headerlink, .sep, pre, style, script, .math-block, [lang="${other}"]`;
+  page.querySelectorAll(`article :is(${aside})`).forEach((element) => element.remove());
+  page.querySelectorAll("article .katex").forEach((formula) => formula.replaceWith(formula.querySelector(".katex-html").textContent));
   const text = page.querySelector("article").textContent.replace(/\s+/g, " ");
   const pattern = new RegExp([query, ...words].map(escape).join("|"), "giu");
   const at = [...text.matchAll(new RegExp(escape(query), "giu"))][0]?.index ?? text.search(pattern);
@@ -41,8 +42,7 @@ async function passage(address, query, words) {
     done = hit.index + hit[0].length;
   }
   paragraph.append(`${excerpt.slice(done)} …`);
-  if (language === "zh") paragraph.lang = "zh";
-  paragraph.className = "keep";
+  paragraph.lang = language;
   return paragraph;
 }
 
