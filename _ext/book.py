@@ -15,12 +15,25 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.errors import ConfigError
 
-from _ext import bilingual, glossary, images, mathematics, search_language
+from _ext import bilingual, glossary, mathematics, notebook, search_language
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "_static"
 CAPTION = re.compile(r'<p class="caption"[^>]*><span class="caption-text">(.*?)</span></p>')
 REPOSITORY = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+)")
+ADMONITIONS = {
+    "Note": "说明",
+    "Tip": "提示",
+    "Hint": "提示",
+    "Important": "重要",
+    "Attention": "注意",
+    "Caution": "小心",
+    "Warning": "警告",
+    "Danger": "危险",
+    "Error": "错误",
+    "See also": "另见",
+}
+ADMONITION = re.compile(f'(<p class="admonition-title">)({"|".join(ADMONITIONS)})(</p>)')
 START_PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <script>location.replace("{target}" + location.search + location.hash)</script>
@@ -92,8 +105,7 @@ def _notebook_links(app, context, pagename: str) -> list[dict]:
 def _page_context(app, pagename: str, _template, context, doctree) -> None:
     """Hand the templates what they show."""
     is_page = pagename in app.env.titles
-    link_words = bilingual.said("title", "Link to this heading", "本节链接")
-    context["body"] = context.get("body", "").replace('title="Link to this heading"', link_words)
+    context["body"] = _translated(context.get("body", ""))
     site = app.config.html_title
     title = app.env.titles[pagename].astext() if is_page else "Search · 搜索"
     names = bilingual.split_title(title) or (title, title)
@@ -110,6 +122,12 @@ def _page_context(app, pagename: str, _template, context, doctree) -> None:
     context["repository"] = app.config.book_repository
     context["first_paint_script"] = (HERE / "theme" / "first_paint.js").read_text(encoding="utf-8").strip()
     context["version_of"] = _versions()
+
+
+def _translated(body: str) -> str:
+    """Give the words that Sphinx itself writes into a page in both languages."""
+    body = body.replace('title="Link to this heading"', bilingual.said("title", "Link to this heading", "本节链接"))
+    return ADMONITION.sub(lambda m: m[1] + bilingual.spans(m[2], ADMONITIONS[m[2]]) + m[3], body)
 
 
 def _versions() -> dict[str, str]:
@@ -148,7 +166,7 @@ def setup(app) -> dict[str, bool]:
     app.add_config_value("book_look", _hash([*STATIC.rglob("*.*"), *HERE.glob("theme/*")]), "html", str)
     app.add_config_value("comments_config", {}, "")  # Jupyter Book always passes it on
     app.add_search_language(search_language.EnglishAndChinese)
-    for part in (bilingual, images, mathematics, glossary):
+    for part in (bilingual, notebook, mathematics, glossary):
         part.setup(app)
     app.connect("builder-inited", _add_filters)
     app.connect("html-page-context", _page_context)

@@ -93,6 +93,9 @@ addEventListener("click", (event) => {
   if (navigation.classList.contains("open") && !navigation.contains(event.target) && !opener.contains(event.target)) drawer(false);
 });
 
+const current = navigation.querySelector("[aria-current]");
+if (current) navigation.scrollTop = current.offsetTop - navigation.clientHeight / 2;
+
 // --- Code, wide boxes, contents ---------------------------------------------------------------------------------
 
 for (const block of document.querySelectorAll(".cell_input div.highlight, article div.highlight")) {

@@ -223,7 +223,7 @@ def test_accessibility(visit, pages, chapter):
     every = [(f"chapters/{chapter}", language, size) for language in LANGUAGES for size in (DESKTOP, PHONE)]
     others = [(path, "both", DESKTOP) for path in [*pages, "search.html"] if not path.endswith(chapter)]
     for path, language, viewport in [*every, *others]:
-        with visit(f"{path}?lang={language}", viewport=viewport) as page:
+        with visit(f"{path}?lang={language}&q=softmax", viewport=viewport) as page:
             page.evaluate(Axe().axe_script)
             for colours in ("light", "dark"):
                 page.emulate_media(color_scheme=colours)

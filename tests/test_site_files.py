@@ -1,5 +1,6 @@
 """The built files of the site, and the parts of the extension that need no browser."""
 
+import json
 import os
 import re
 import shutil
@@ -115,12 +116,23 @@ def test_the_build_is_strict(tmp_path, capfd):
     assert build.build(tmp_path, source=source) != 0, "a second try must not pass over what the first one refused"
 
 
-def test_a_configured_repository_reaches_the_pages(tmp_path, monkeypatch):
+def test_repository_links_notes_and_folded_cells(tmp_path, monkeypatch):
     monkeypatch.setenv("BOOK_REPOSITORY", "https://github.com/me/book")
-    assert build.build(tmp_path, source=small_book(tmp_path, "A plain page.")) == 0
-    links = Page(tmp_path / "_build" / "html" / "page.html").links
+    source = small_book(tmp_path, "```{note}\nOne.\n```")
+    cell = {"cell_type": "code", "id": "a", "metadata": {"tags": ["hide-input"]}, "source": "1", "outputs": []}
+    about = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+    title = {"cell_type": "markdown", "id": "b", "metadata": {}, "source": "# One · 一"}
+    notebook = {"cells": [title, {**cell, "execution_count": 1}], "metadata": about, "nbformat": 4, "nbformat_minor": 5}
+    (source / "one.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: page\nchapters:\n  - file: one\n")
+    assert build.build(tmp_path, source=source) == 0
+    html = tmp_path / "_build" / "html"
+    links = Page(html / "page.html").links
     assert "https://github.com/me/book/edit/main/page.md" in links
     assert "https://github.com/me/book" in links
+    assert "https://colab.research.google.com/github/me/book/blob/main/one.ipynb" in Page(html / "one.html").links
+    assert f'admonition-title">{bilingual.spans("Note", "说明")}<' in (html / "page.html").read_text(encoding="utf-8")
+    assert f"<summary>{bilingual.spans('Code', '代码')}</summary>" in (html / "one.html").read_text(encoding="utf-8")
 
 
 # --- Parts ----------------------------------------------------------------------------------------------------------

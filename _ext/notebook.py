@@ -1,15 +1,17 @@
-"""Images with a text for those who cannot see them, in both languages, and with their size, so that nothing jumps."""
+"""What notebooks bring: described images that keep their place while they load, boxes for wide tables, folded cells."""
 
 import re
 from pathlib import Path
 
 from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.transforms import SphinxTransform
 from sphinx.util.images import get_image_size
 from sphinx.writers.html5 import HTML5Translator
 
 from _ext import bilingual
 
+FOLDED = {"source": ("Code", "代码"), "output": ("Output", "输出"), "outputs": ("Output", "输出")}
 ALT = re.compile(r' alt="[^"]*"')
 
 
@@ -53,8 +55,20 @@ class WrapTables(SphinxTransform):
             box += table
 
 
+def visit_folded(self: HTML5Translator, node: HideCodeCellNode) -> None:
+    """Open the fold of a cell whose code or output the author hides at first."""
+    words = FOLDED.get(node["prompt_show"].split()[-1], ("Code and output", "代码与输出"))
+    self.body.append(f"<details><summary>{bilingual.spans(*words)}</summary>\n")
+
+
+def depart_folded(self: HTML5Translator, _node: HideCodeCellNode) -> None:
+    """Close the fold."""
+    self.body.append("</details>\n")
+
+
 def setup(app) -> None:
-    """Register the transforms and the image writer."""
+    """Register the transforms and the writers."""
+    app.add_node(HideCodeCellNode, override=True, html=(visit_folded, depart_folded))
     app.add_node(nodes.image, override=True, html=(visit_image, HTML5Translator.depart_image))
     app.add_transform(DescribeImages)
     app.add_transform(WrapTables)
