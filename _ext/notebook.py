@@ -12,6 +12,7 @@ from sphinx.writers.html5 import HTML5Translator
 from _ext import bilingual
 
 FOLDED = {"source": ("Code", "代码"), "output": ("Output", "输出"), "outputs": ("Output", "输出")}
+SIDES = ("width", "height")
 ALT = re.compile(r' alt="[^"]*"')
 
 
@@ -31,11 +32,12 @@ class DescribeImages(SphinxTransform):
 def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     """Write the image as Sphinx does, and add size, late loading and the text in each language."""
     source = Path(self.builder.srcdir, node["uri"])
+    size = dict(zip(SIDES, (source.is_file() and get_image_size(source)) or (), strict=False))
+    size |= {side: node.attributes.pop(side) for side in SIDES if side in node}
     HTML5Translator.visit_image(self, node)
-    more = ' loading="lazy" decoding="async"'
-    size = get_image_size(source) if source.is_file() else None
-    if size and "width" not in node and "height" not in node:
-        more += f' width="{size[0]}" height="{size[1]}"'
+    # As attributes, which keep the place while it loads and the shape on a narrow screen; Sphinx would write a style.
+    more = "".join(f' {side}="{str(length).removesuffix("px")}"' for side, length in size.items())
+    more += ' loading="lazy" decoding="async"'
     tag = self.body[-1].replace("<img", "<img" + more, 1)
     if said := node.get("said"):
         tag = ALT.sub(lambda _: f" {bilingual.said('alt', said['en'], said['zh'])}", tag)

@@ -43,9 +43,15 @@ def pages(site):
 
 
 @pytest.fixture(scope="session")
-def chapter(site):
-    """The address of a page that is a notebook."""
-    return sorted((site / "_sources" / "chapters").glob("*.ipynb"))[-1].with_suffix(".html").name
+def notebooks(site):
+    """The files of all chapters that are notebooks, as the site offers them."""
+    return sorted((site / "_sources" / "chapters").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="session")
+def chapter(notebooks):
+    """The file name of one chapter's page."""
+    return notebooks[-1].with_suffix(".html").name
 
 
 @pytest.fixture(scope="session")

@@ -207,8 +207,8 @@ def test_pages_are_sound(visit, pages, viewport):
             assert not page.elsewhere, path
 
 
-def test_chapters_hold_mathematics(site):
-    for notebook in (site / "_sources" / "chapters").glob("*.ipynb"):
+def test_chapters_hold_mathematics(site, notebooks):
+    for notebook in notebooks:
         assert 'class="katex-display"' in (site / "chapters" / f"{notebook.stem}.html").read_text(encoding="utf-8")
 
 
@@ -232,8 +232,8 @@ def test_accessibility(visit, pages, chapter):
                 assert not short, (path, language, colours, viewport)
 
 
-def test_images_are_described_in_both_languages(visit, site):
-    for notebook in (site / "_sources" / "chapters").glob("*.ipynb"):
+def test_images_are_described_in_both_languages(visit, notebooks):
+    for notebook in notebooks:
         described = [
             c["metadata"]["alt"]
             for c in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
@@ -244,6 +244,20 @@ def test_images_are_described_in_both_languages(visit, site):
                 choose(page, language)
                 alts = page.locator(".cell_output img").evaluate_all("all => all.map(image => image.alt)")
                 assert set(alts) == {alt[language] for alt in described}, notebook.stem
+
+
+def test_figures_keep_their_shape_and_their_place(visit, notebooks):
+    """A figure is never wider than the phone, never squeezed, and its place is kept while it loads."""
+    for notebook in notebooks:
+        with visit(f"chapters/{notebook.stem}.html", viewport=PHONE) as page:
+            figures = page.locator(".cell_output img")
+            before = figures.evaluate_all("all => all.map(image => image.clientHeight)")
+            figures.evaluate_all("all => Promise.all(all.map(image => (image.loading = 'eager', image.decode())))")
+            shapes = figures.evaluate_all(
+                "all => all.map(i => [i.clientWidth, i.clientHeight, i.naturalWidth, i.naturalHeight])"
+            )
+            assert before == [height for _, height, _, _ in shapes], notebook.stem
+            assert all(width <= 390 and abs(width / height - w / h) < 0.02 for width, height, w, h in shapes)
 
 
 # --- Colours, phone, notebook, search -------------------------------------------------------------------------------
@@ -280,9 +294,9 @@ def test_the_chapters_slide_in_on_a_phone(visit, chapter):
         assert page.locator("#open-navigation").evaluate("button => button === document.activeElement")
 
 
-def test_a_chapter_offers_its_notebook(visit, site):
+def test_a_chapter_offers_its_notebook(visit, notebooks):
     root = Path(__file__).parent.parent
-    for source in (site / "_sources" / "chapters").glob("*.ipynb"):
+    for source in notebooks:
         with visit(f"chapters/{source.stem}.html") as page:
             with page.expect_download() as download:
                 page.locator("a[download]").click()
