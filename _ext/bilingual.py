@@ -22,6 +22,7 @@ CHINESE = re.compile(f"[{HAN}“”‘’—…]")
 MARKER = re.compile(r'<div lang="(?:en|zh)">|</div>')
 DIV = re.compile(r"</?div\b")
 OPEN = re.compile(r'<div lang="(en|zh)">\Z')
+NUMBER = re.compile(r"\d\d ")  # of a chapter; it belongs to both languages
 SUMMARY = re.compile(r"(<summary>)([^<]*)(</summary>)")
 
 
@@ -30,11 +31,11 @@ class BilingualPair(nodes.General, nodes.Element):
 
 
 def split_title(text: str) -> tuple[str, str] | None:
-    """Split `English · 中文` at the last separator whose right side holds Chinese.
+    """Split `English · 中文` at the last separator whose right side holds Chinese; both keep a chapter's number.
 
     Example:
-        >>> split_title("Why divide? · 为什么要除？")
-        ('Why divide?', '为什么要除？')
+        >>> split_title("04 Why divide? · 为什么要除？")
+        ('04 Why divide?', '04 为什么要除？')
         >>> split_title("A · B") is None
         True
     """
@@ -42,7 +43,8 @@ def split_title(text: str) -> tuple[str, str] | None:
     while position > 0:
         left, right = text[:position].strip(), text[position + len(SEPARATOR) :].strip()
         if left and HAS_HAN.search(right):
-            return left, right
+            number = NUMBER.match(left)
+            return left, (number[0] if number else "") + right
         position = text.rfind(SEPARATOR, 0, position)
     return None
 
@@ -82,9 +84,14 @@ def _splice_title(title: nodes.TextElement) -> None:
         after = [nodes.Text(right), *title.children[index + 1 :]]
         if HAS_HAN.search("".join(node.astext() for node in after)):
             before = [*title.children[:index], nodes.Text(left)]
+            number = NUMBER.match(before[0])
+            if number:
+                before[0] = nodes.Text(before[0][number.end() :])
             separator = nodes.inline("", SEPARATOR, classes=["sep"])
             title.clear()
             title.extend([_language("en", *before), separator, _language("zh", *after)])
+            if number:
+                title.insert(0, nodes.Text(number[0]))
             return
 
 

@@ -151,6 +151,7 @@ def test_formulas_are_set_for_the_eye_and_for_a_screen_reader():
     [
         ("Why divide? · 为什么要除？", ("Why divide?", "为什么要除？")),
         ("A · B · 甲 · 乙", ("A · B · 甲", "乙")),
+        ("04 Why · 为什么", ("04 Why", "04 为什么")),
         ("甲 · Transformer", None),
         ("Plain", None),
     ],
