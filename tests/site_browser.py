@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -16,6 +17,25 @@ ROOT = Path(__file__).parent.parent
 QUIET = ("background-networking", "component-update", "sync", "gpu", "quic")
 FLAGS = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
 DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+LANGUAGES = ("en", "zh", "both")
+HAN = re.compile(r"[\u3400-\u9fff]")
+THREE_WORDS = re.compile(r"[A-Za-z]{3,} [A-Za-z]{3,} [A-Za-z]{3,}")
+
+# Every text that is seen, with the language that it is marked with, or "". Code, mathematics and the names in the
+# glossary belong to no language.
+SEEN = """(selector) => {
+  const found = [];
+  for (const root of document.querySelectorAll(selector)) {
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const parent = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
+      if (!text || parent.closest("pre, code, .katex, .keep, script, style, .claim-evidence")) continue;
+      if (parent.checkVisibility()) found.push([text, parent.closest("body [lang]")?.lang || ""]);
+    }
+  }
+  return found;
+}"""
+CHROME = "header, nav, footer, summary, h1, h2, h3, h4"
 
 
 @pytest.fixture(scope="session")
@@ -121,3 +141,13 @@ def weight(page):
     return sum(
         len(body) if url.endswith((".woff2", ".png")) else len(gzip.compress(body)) for url, body in compressed.items()
     )
+
+
+def choose(page, language):
+    """Press the switch."""
+    page.locator(f".languages button[data-language={language}]").click()
+
+
+def seen(page, selector="body"):
+    """Return every text that is seen, each with its language."""
+    return page.evaluate(SEEN, selector)
