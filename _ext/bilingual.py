@@ -235,6 +235,24 @@ def _touching(left: str, right: str) -> bool:
     return bool(CHINESE.match(left) and CHINESE.match(right) and HAS_HAN.search(left + right))
 
 
+class KeepPunctuation(SphinxTransform):
+    """A comma behind a short formula stays on its line: a browser may break between the two."""
+
+    default_priority = 530
+    longest = 24  # a long formula has to be able to break
+
+    def apply(self) -> None:
+        """Run on one page."""
+        for formula in list(self.document.findall(nodes.math)):
+            parent, place = formula.parent, formula.parent.index(formula)
+            following = parent[place + 1] if place + 1 < len(parent) else None
+            if len(formula.astext()) > self.longest or not isinstance(following, nodes.Text):
+                continue
+            if mark := re.match("[，。：；！？、）,.;:)]+", following):
+                parent[place + 1] = nodes.Text(following[mark.end() :])
+                parent[place] = nodes.inline("", "", formula, nodes.Text(mark[0]), classes=["kept"])
+
+
 def visit_pair(self, node: BilingualPair) -> None:
     """Write the pair's opening tag; its style tells the side-by-side grid how many rows to line up."""
     self.body.append(f'<div class="pair" style="--rows:{node["rows"]}">\n')
@@ -248,5 +266,5 @@ def depart_pair(self, _node: BilingualPair) -> None:
 def setup(app) -> None:
     """Register the transforms and the node."""
     app.add_node(BilingualPair, html=(visit_pair, depart_pair))
-    for transform in (SplitTitles, PairHalves, JoinChineseLines):
+    for transform in (SplitTitles, PairHalves, JoinChineseLines, KeepPunctuation):
         app.add_transform(transform)

@@ -28,6 +28,7 @@ BASES = {
     "published": ("published, not measured again here", "据文献，本书未重新测量"),
 }
 LINK = re.compile(r"\[([^\]]+)\]\((https://[^\s)]+)\)")
+SHOWN = re.compile(r"≈ [\d.,e-]*\d(?: %)?")
 PLACE = re.compile(r"\{([\w.]+)(?::\.(\d)(%?))?\}")
 
 _measured: dict[str, dict] = {}  # what this kernel has measured, by name; running a cell again overwrites
@@ -199,6 +200,7 @@ def _card_html(record, claim) -> str:
 
     def half(language, label, said, text, basis):
         linked = LINK.sub(r'<a href="\2">\1</a>', html.escape(record[language]))
+        linked = SHOWN.sub(r'<span style="white-space: nowrap">\g<0></span>', linked)
         return (
             f'<div lang="{language}"><p><strong>{label}</strong> {html.escape(text)}</p>'
             f"<p><strong>{said}</strong>{basis}</p><p>{linked}</p></div>"

@@ -145,9 +145,10 @@ def test_verdict_draws_a_card_in_both_languages(measured):
     assert 'id="claim-4b"' in card
     english, chinese = card.split('<div lang="zh">')
     assert '<div lang="en">' in english
-    for said in ("Qualified", "measured here", "It takes ≈ 87 %, if x &lt; y", f'<a href="{PAPER}">paper</a>'):
+    shown = '<span style="white-space: nowrap">≈ 87 %</span>'
+    for said in ("Qualified", "measured here", f"It takes {shown}, if x &lt; y", f'<a href="{PAPER}">paper</a>'):
         assert said in english
-    for said in ("有条件成立", "本书实测", "它拿走 ≈ 87 %，只要 x &lt; y", f'<a href="{PAPER}">论文</a>'):
+    for said in ("有条件成立", "本书实测", f"它拿走 {shown}，只要 x &lt; y", f'<a href="{PAPER}">论文</a>'):
         assert said in chinese
     assert "a.share ≈ 0.870±0.010 (3 seeds)" in chinese
     assert "有条件成立" in text
