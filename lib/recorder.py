@@ -126,17 +126,20 @@ class Recorded:
         return [row[metric] for row in rows]
 
     def check(self, arm: str, metric: str, live: float) -> None:
-        """Refuse a live value outside the recorded range, widened on both sides by the spread.
+        """Refuse a live value outside the recorded range, widened on both sides by three times the spread.
+
+        Five values say little about their spread: one more of the same kind leaves their range widened by a single
+        spread about once in ten times, by three spreads about once in fifty.
 
         Raises:
             EvidenceError: when it lies outside, or is no number.
         """
         values = self.values(arm, metric)
-        low, high = min(values) - spread(values), max(values) + spread(values)
+        low, high = min(values) - 3 * spread(values), max(values) + 3 * spread(values)
         if not low <= live <= high:
             raise EvidenceError(
                 f"{arm}.{metric}: {live:.6g} lies outside the recorded range {low:.6g} to {high:.6g}"
-                f" ({min(values):.6g} to {max(values):.6g}, widened by the spread)"
+                f" ({min(values):.6g} to {max(values):.6g}, widened by 3 spreads)"
             )
 
     def table(self, metrics: list[str], *, digits: int = 3) -> None:

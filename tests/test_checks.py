@@ -65,7 +65,9 @@ def unwritten(*_):
 @pytest.mark.parametrize("stub", [unwritten, lambda *_: None, lambda *_: ...], ids=["raises", "None", "..."])
 def test_stub_gets_one_fixed_line(check, stub, capsys):
     assert check(stub) is False
-    assert re.fullmatch(r"my_\w+: not written yet · 还没写\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        r"my_\w+: not written yet, or without a return · 还没写，或缺少 return\n", capsys.readouterr().out
+    )
 
 
 def crash(*_):

@@ -30,6 +30,11 @@ def check_softmax(my_softmax: Callable) -> bool:
             "这里的分数大到 1000，exp 会溢出：请先减去这一行的最大分数。",
         ),
         Case(
+            (np.array([[3000.0, 0.0, 0.0, 0.0]]),),
+            "One score stood 3000 above the others: subtract the largest score of the row, not its mean.",
+            "这里有一个分数比其余的高出 3000：要减去这一行的最大分数，而不是平均值。",
+        ),
+        Case(
             (np.array([[0.0, 1.0, 2.0], [5000.0, 5001.0, 5002.0]]),),
             "One row was thousands above the other: subtract each row's own maximum, max(axis=-1, keepdims=True).",
             "这里两行相差几千：每一行应减去它自己的最大值，即 max(axis=-1, keepdims=True)。",

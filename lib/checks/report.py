@@ -51,7 +51,7 @@ def examine(name: str, function, right: Callable, cases: Sequence[Case], mistake
         findings = (_examine(function, right, cases[: place + 1], mistakes) for place in range(len(cases)))
         finding = next((finding for finding in findings if finding), None)
     except UnwrittenError:
-        print(f"{name}: not written yet · 还没写")
+        print(f"{name}: not written yet, or without a return · 还没写，或缺少 return")
         return False
     if finding:
         print(f"✗ {name}: {finding[0]}\n✗ {name}：{finding[1]}")
@@ -71,7 +71,11 @@ def _examine(function, right, cases, mistakes) -> Finding | None:
         raise UnwrittenError from error
     except Exception as error:
         said = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
-        return _in(case, f"it stopped with {said}", f"运行中断：{said}")
+        en, zh = f"it stopped with {said}", f"运行中断：{said}"
+        if "broadcast" in said:
+            en += " (keep an axis with keepdims=True, or add one with x[:, None])"
+            zh += "（用 keepdims=True 保留轴，或用 x[:, None] 添一个轴）"
+        return _in(case, en, zh)
     if answer is None or answer is Ellipsis:
         raise UnwrittenError
     if not isinstance(answer, np.ndarray | np.generic):

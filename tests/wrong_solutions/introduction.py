@@ -36,6 +36,11 @@ def global_maximum_with_epsilon(scores):
     return exponentials / (exponentials.sum(axis=-1, keepdims=True) + 1e-9)
 
 
+def mean_subtracted(scores):
+    exponentials = np.exp(scores - scores.mean(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
 def clipped(scores):
     exponentials = np.exp(np.clip(scores, -50, 50))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -260,6 +265,7 @@ WRONG = {
         overflowing: "exp overflows",
         global_maximum: "each row's own maximum",
         global_maximum_with_epsilon: "each row's own maximum",
+        mean_subtracted: "not its mean",
         clipped: "exp overflows",
         divided_by_largest_score: "divided by the largest one",
         divided_by_largest_exponential: "largest exponential",
