@@ -43,7 +43,8 @@ class PooledSet(nn.Module):
     ) -> None:
         super().__init__()
         self.pool = pool
-        self.encode = nn.Sequential(nn.Linear(d_item, d_model), nn.ReLU(), nn.Linear(d_model, d_model))
+        layers = [nn.Linear(d_item, d_model), nn.ReLU(), nn.Linear(d_model, d_model), nn.ReLU()]
+        self.encode = nn.Sequential(*layers)  # the last ReLU lets it silence an item
         self.answer = nn.Sequential(nn.Linear(d_model + d_query, d_model), nn.ReLU(), nn.Linear(d_model, num_classes))
 
     def forward(self, query: Tensor, items: Tensor) -> Tensor:
