@@ -132,7 +132,7 @@ def quoted(notebook):
     bare = re.sub(r"<data.*?</data>|```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|https?:\S+|<[^>]*>", " ", prose, flags=re.S)
     found += [f"write a measured number as <data>: {match[0]!r}" for match in re.finditer(r"[≈±]\s?\d\S*", bare)]
     bare += " ".join(re.sub(r"≈ \S+(?: %)?", "", one["en"] + " " + one["zh"]) for one in records(notebook, "verdict"))
-    for match in re.finditer(r"(?<![\w.])(?:\d+\.\d+(?:\s?%)?|\d{2,}\s?%)", bare):
+    for match in re.finditer(r"(?<![\w.])(?:\d+\.\d+(?!\.?\d)(?:\s?%)?|\d{2,}\s?%)", bare):
         if len(re.sub(r"\D", "", match[0]).lstrip("0")) >= 2:
             owners = [name for name, record in known.items() if agrees(match[0], record)]
             found += [f"{match[0]!r} is the measured {name}: quote it by its name" for name in owners]
