@@ -10,8 +10,7 @@ from pathlib import Path
 import notebook_rules
 import numpy as np
 import pytest
-from wrong_solutions import introduction as wrong_introduction
-from wrong_solutions import scaled_dot_product as wrong_scaled_dot_product
+import wrong_solutions
 
 import lib.checks
 from lib.checks import introduction, scaled_dot_product
@@ -19,8 +18,12 @@ from lib.checks import introduction, scaled_dot_product
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "chapters").glob("*.ipynb"))
 MODULES = [importlib.import_module(f"lib.checks.{module.name}") for module in pkgutil.iter_modules(lib.checks.__path__)]
 CHECKS = {name: check for module in MODULES for name, check in vars(module).items() if name.startswith("check_")}
-WRONG = wrong_introduction.WRONG | wrong_scaled_dot_product.WRONG
-RIGHT = wrong_introduction.RIGHT | wrong_scaled_dot_product.RIGHT
+WRITTEN = [
+    importlib.import_module(f"wrong_solutions.{module.name}")
+    for module in pkgutil.iter_modules(wrong_solutions.__path__)
+]
+WRONG = {check: found for module in WRITTEN for check, found in module.WRONG.items()}
+RIGHT = {check: found for module in WRITTEN for check, found in module.RIGHT.items()}
 
 
 def chinese_letters(line):
@@ -112,7 +115,7 @@ def test_right_only_on_the_learners_own_example_is_refused():
     seen = np.array([[0.0, 1.0], [1.0, 0.0]])
 
     def remembered(query, key, value, mask=None):
-        return wrong_scaled_dot_product.right_plain(seen, seen, seen)
+        return wrong_solutions.scaled_dot_product.right_plain(seen, seen, seen)
 
     assert not scaled_dot_product.check_scaled_dot_product_attention(remembered)
 
