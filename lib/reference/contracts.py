@@ -97,10 +97,38 @@ def check_mask(mask: Any, shape: tuple[int, ...]) -> None:
         return
     if dtype_name(mask) != "bool":
         raise ValueError(f"mask must be boolean (True = may attend) but has dtype {dtype_name(mask)}")
-    got = tuple(mask.shape)
+    _check_broadcast("mask", mask, shape)
+
+
+def check_bias(bias: Any, query: Any, shape: tuple[int, ...]) -> None:
+    """Refuse a bias that does not hold numbers like the query's or does not broadcast to `shape` without enlarging it.
+
+    Args:
+        bias: The bias, or None, which is always right.
+        query: The query whose scores it is added to; both have one dtype.
+        shape: Shape of these scores.
+
+    Raises:
+        ValueError: When the bias is not floating point, is empty or has another dtype than the query, or one of its
+            axes, counted from the last, is neither 1 nor as long as that axis of the scores.
+
+    Example:
+        >>> import numpy as np
+        >>> check_bias(np.ones((8, 5, 5)), np.ones((2, 4, 5, 6)), (2, 4, 5, 5))
+        Traceback (most recent call last):
+        ...
+        ValueError: bias has shape (8, 5, 5) but the scores have shape (2, 4, 5, 5): it does not broadcast
+    """
+    if bias is not None:
+        check_floats(query=query, bias=bias)
+        _check_broadcast("bias", bias, shape)
+
+
+def _check_broadcast(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    got = tuple(array.shape)
     fits = all(m in (1, n) for m, n in zip(reversed(got), reversed(shape), strict=False))
     if len(got) > len(shape) or not fits:
-        raise ValueError(f"mask has shape {got} but the scores have shape {tuple(shape)}: it does not broadcast")
+        raise ValueError(f"{name} has shape {got} but the scores have shape {tuple(shape)}: it does not broadcast")
 
 
 def check_heads(d_model: int, num_heads: int) -> None:
@@ -200,3 +228,23 @@ def mask_for_heads(mask: Any, shape: tuple[int, int, int, int]) -> Any:
         return mask[:, None]  # (B, 1, T, S): the same for every head
     check_mask(mask, shape)
     return mask
+
+
+def check_choices(k: Any, S: int) -> None:
+    """Refuse to choose fewer than one element, or more than there are.
+
+    Example:
+        >>> check_choices(7, 5)
+        Traceback (most recent call last):
+        ...
+        ValueError: k=7 elements to choose but S=5
+    """
+    check_count("k", k)
+    if k > S:
+        raise ValueError(f"k={k} elements to choose but S={S}")
+
+
+def check_temperature(temperature: Any) -> None:
+    """Refuse a temperature that is not above 0."""
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0 but is {temperature}")
