@@ -4,7 +4,7 @@ Shapes: query (..., T, d_k), key (..., S, d_k), value (..., S, d_v), with equal 
 means *may attend*, and broadcasts to (..., T, S). A query that may attend to nothing gets zeros.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lib.reference.contracts import (
     check_attention,
+    check_bias,
     check_count,
     check_floats,
     check_heads,
@@ -166,7 +167,14 @@ def additive_score(query: Tensor, key: Tensor, w_query: Tensor, w_key: Tensor, v
     return hidden @ v
 
 
-def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None, *, scale: float | None = None) -> Tensor:
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None = None,
+    *,
+    scale: float | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
     r"""Share each query's attention among the keys: $\mathrm{softmax}(q^\top k / \sqrt{d_k})$.
 
     Source: Vaswani et al. 2017, equation 1, arXiv:1706.03762. Scores are kept in float32 for half precision, as the
@@ -177,12 +185,14 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None, *,
         key: (..., S, d_k).
         mask: Boolean, broadcastable to (..., T, S); True = may attend.
         scale: Factor of the dot product; 1 / sqrt(d_k) when left out.
+        bias: Floating point, broadcastable to (..., T, S); added to the scaled scores, before the mask.
 
     Returns:
         Weights (..., T, S); each row sums to 1, or to 0 where the mask leaves nothing.
 
     Raises:
-        ValueError: As `dot_score`, and when the mask is not boolean or does not broadcast.
+        ValueError: As `dot_score`, and when the mask is not boolean, the bias is not of the query's dtype, or one of
+            them does not broadcast.
 
     Example:
         >>> attention_weights(torch.zeros(1, 4), torch.ones(2, 4))
@@ -190,18 +200,27 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None, *,
     """
     check_query_key(query, key)
     precise = torch.promote_types(query.dtype, torch.float32)
-    return softmax(scaled_dot_score(query.to(precise), key.to(precise), scale=scale), mask).to(query.dtype)
+    scores = scaled_dot_score(query.to(precise), key.to(precise), scale=scale)
+    check_bias(bias, query, scores.shape)
+    return softmax(scores if bias is None else scores + bias, mask).to(query.dtype)
 
 
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, scale: float | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    scale: float | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     r"""Answer each query by the average of the values, weighted by how well their keys match it.
 
     $$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left(\frac{QK^\top}{\sqrt{d_k}}\right)V$$
 
     Source: Vaswani et al. 2017, equation 1, arXiv:1706.03762. The weights are never stored: torch's fused kernel works
-    through the keys block by block (Dao et al. 2022, arXiv:2205.14135).
+    through the keys block by block (Dao et al. 2022, arXiv:2205.14135). Only for a bias that is being learned do they
+    pass through memory.
 
     Args:
         query: (..., T, d_k).
@@ -209,20 +228,25 @@ def scaled_dot_product_attention(
         value: (..., S, d_v).
         mask: Boolean, broadcastable to (..., T, S); True = may attend.
         scale: Factor of the dot product; 1 / sqrt(d_k) when left out.
+        bias: Floating point, broadcastable to (..., T, S); added to the scaled scores, before the mask.
 
     Returns:
         Output (..., T, d_v); zeros for a query that may attend to nothing.
 
     Raises:
         ValueError: When widths, lengths or leading axes differ, an input is not floating point, too low in rank or
-            empty, or the mask is not boolean or does not broadcast.
+            empty, the mask is not boolean, the bias is not of the query's dtype, or one of them does not broadcast.
 
     Example:
         >>> scaled_dot_product_attention(torch.zeros(1, 4), torch.ones(2, 4), torch.tensor([[1.0], [3.0]]))
         tensor([[2.]])
     """
     check_attention(query, key, value)
-    check_mask(mask, (*query.shape[:-1], key.shape[-2]))
+    scores_shape = (*query.shape[:-1], key.shape[-2])
+    check_mask(mask, scores_shape)
+    check_bias(bias, query, scores_shape)
+    if bias is not None:  # the fused kernel has one argument for both
+        mask = bias if mask is None else torch.where(mask, bias, float("-inf"))
     fill = (None,) * (4 - query.dim())  # the fused kernel wants four axes
     if mask is not None:
         mask = mask[(None,) * (4 - mask.dim())]
@@ -240,6 +264,8 @@ def multi_head_attention(
     w_output: Tensor,
     num_heads: int,
     mask: Tensor | None = None,
+    *,
+    bias: Tensor | None = None,
 ) -> Tensor:
     r"""Attend in several narrow heads at once, put their outputs side by side and mix them.
 
@@ -259,14 +285,15 @@ def multi_head_attention(
         w_output: (d_model, d_model).
         num_heads: Number of heads H; divides d_model.
         mask: Boolean, True = may attend: (T, S), (B, T, S) for all heads, or (B, H, T, S); any axis may be 1.
+        bias: Floating point, (T, S), (H, T, S) for every sequence or (B, H, T, S); added to the scaled scores.
 
     Returns:
         Output (B, T, d_model).
 
     Raises:
         ValueError: When d_model is not divisible by `num_heads`, a weight does not have the shape above, lengths or
-            batches differ, an input is not floating point, of another rank or empty, or the mask is not boolean or
-            does not broadcast.
+            batches differ, an input is not floating point, of another rank or empty, the mask is not boolean, the
+            bias is not of the query's dtype, or one of them does not broadcast.
 
     Example:
         >>> x, eye = torch.ones(1, 3, 4), torch.eye(4)
@@ -276,7 +303,10 @@ def multi_head_attention(
     inputs = {"query": query, "key": key, "value": value}
     weights = {"w_query": w_query, "w_key": w_key, "w_value": w_value, "w_output": w_output}
     check_multi_head(inputs, weights, num_heads)
-    return _attend_in_heads(query @ w_query, key @ w_key, value @ w_value, num_heads, mask) @ w_output
+    query, key, value = (
+        _split_heads(x @ w, num_heads) for x, w in ((query, w_query), (key, w_key), (value, w_value))
+    )  # (B, H, T or S, d_k)
+    return _attend_in_heads(query, key, value, mask, bias) @ w_output
 
 
 def _split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -284,12 +314,11 @@ def _split_heads(x: Tensor, num_heads: int) -> Tensor:
     return x.reshape(B, T, num_heads, D // num_heads).transpose(1, 2)  # (B, H, T, D / H)
 
 
-def _attend_in_heads(query: Tensor, key: Tensor, value: Tensor, num_heads: int, mask: Tensor | None) -> Tensor:
-    B, T, D = query.shape
-    query, key, value = (_split_heads(x, num_heads) for x in (query, key, value))  # (B, H, T or S, d_k)
-    mask = mask_for_heads(mask, (B, num_heads, T, key.shape[2]))
-    heads = scaled_dot_product_attention(query, key, value, mask)  # (B, H, T, d_k)
-    return heads.transpose(1, 2).reshape(B, T, D)
+def _attend_in_heads(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+    B, H, T, _ = query.shape
+    mask = mask_for_heads(mask, (B, H, T, key.shape[2]))
+    heads = scaled_dot_product_attention(query, key, value, mask, bias=bias)  # (B, H, T, d_v)
+    return heads.transpose(1, 2).reshape(B, T, -1)  # (B, T, D)
 
 
 class MultiHeadAttention(nn.Module):
@@ -308,6 +337,8 @@ class MultiHeadAttention(nn.Module):
         key_width: Width of the key; d_model when left out.
         value_width: Width of the value; `key_width` when left out.
         bias: Whether the projections have biases.
+        positions: Tells queries and keys, each (B, H, T or S, d_k), their places before they meet, both counted from
+            the same first place: for instance `lib.positional.rotate`.
 
     Raises:
         ValueError: When d_model is not divisible by `num_heads`, or a width is not an integer of at least 1.
@@ -326,10 +357,11 @@ class MultiHeadAttention(nn.Module):
         key_width: int | None = None,
         value_width: int | None = None,
         bias: bool = True,
+        positions: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         check_heads(d_model, num_heads)
-        self.d_model, self.num_heads = d_model, num_heads
+        self.d_model, self.num_heads, self.positions = d_model, num_heads, positions
         self.key_width = d_model if key_width is None else key_width
         self.value_width = self.key_width if value_width is None else value_width
         check_count("key_width", self.key_width)
@@ -344,7 +376,13 @@ class MultiHeadAttention(nn.Module):
                 nn.init.zeros_(linear.bias)
 
     def forward(
-        self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Let each query gather from the values what it needs.
 
@@ -353,13 +391,14 @@ class MultiHeadAttention(nn.Module):
             key: (B, S, key_width); the query when left out (self-attention).
             value: (B, S, value_width); the key when left out.
             mask: Boolean, True = may attend: (T, S), (B, T, S) for all heads, or (B, H, T, S); any axis may be 1.
+            bias: Floating point, (T, S), (H, T, S) for every sequence or (B, H, T, S); added to the scaled scores.
 
         Returns:
             Output (B, T, d_model).
 
         Raises:
             ValueError: When widths, lengths or batches differ, an input is not floating point, of another rank or
-                empty, or the mask is not boolean or does not broadcast.
+                empty, the mask is not boolean, the bias is not of the query's dtype, or one of them does not broadcast.
 
         Example:
             >>> attention = MultiHeadAttention(d_model=8, num_heads=2, key_width=5)
@@ -367,11 +406,18 @@ class MultiHeadAttention(nn.Module):
             torch.Size([1, 3, 8])
         """
         key, value = self._defaults(query, key, value)
-        output = _attend_in_heads(self.w_query(query), self.w_key(key), self.w_value(value), self.num_heads, mask)
-        return self.w_output(output)  # (B, T, d_model)
+        query, key = self._placed(query, key)
+        value = _split_heads(self.w_value(value), self.num_heads)  # (B, H, S, d_v)
+        return self.w_output(_attend_in_heads(query, key, value, mask, bias))  # (B, T, d_model)
 
     def attention_weights(
-        self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Compute the weights that `forward` uses for the same arguments: who attends to what, head by head.
 
@@ -380,6 +426,7 @@ class MultiHeadAttention(nn.Module):
             key: As for `forward`.
             value: As for `forward`; the weights do not depend on it.
             mask: As for `forward`.
+            bias: As for `forward`.
 
         Returns:
             Weights (B, H, T, S).
@@ -392,9 +439,16 @@ class MultiHeadAttention(nn.Module):
             torch.Size([1, 2, 3, 3])
         """
         key, value = self._defaults(query, key, value)
-        query, key = (_split_heads(x, self.num_heads) for x in (self.w_query(query), self.w_key(key)))
+        query, key = self._placed(query, key)
         mask = mask_for_heads(mask, (*query.shape[:3], key.shape[2]))
-        return attention_weights(query, key, mask)  # (B, H, T, S)
+        return attention_weights(query, key, mask, bias=bias)  # (B, H, T, S)
+
+    def _placed(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Project query and key, split them into heads and tell them their places."""
+        query, key = (_split_heads(x, self.num_heads) for x in (self.w_query(query), self.w_key(key)))
+        if self.positions is not None:
+            query, key = self.positions(query), self.positions(key)
+        return query, key  # (B, H, T or S, d_k)
 
     def _defaults(self, query: Tensor, key: Tensor | None, value: Tensor | None) -> tuple[Tensor, Tensor]:
         key = query if key is None else key
@@ -448,3 +502,78 @@ def watch(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def gate_heads(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
+    r"""Turn single heads up or down from outside, while the model runs as always.
+
+    $$\mathrm{MultiHead}(Q, K, V) = \mathrm{Concat}(\xi_1 \mathrm{head}_1, \ldots, \xi_h \mathrm{head}_h)W^O$$
+
+    Source: Michel et al. 2019, section 2.1, arXiv:1905.10650. The gates take part in the gradient: its absolute value
+    at gates of 1 is the paper's importance of a head. On leaving the block the gates are gone, also after an error.
+
+    Args:
+        model: A `MultiHeadAttention`, or any module that holds some.
+        gates: For each name of a `MultiHeadAttention` in the model, as `watch` names them, the gates (H,) of its
+            heads: 1 leaves a head as it is, 0 removes what it says.
+
+    Raises:
+        ValueError: When a name stands for no `MultiHeadAttention`, or there is not one gate for each head.
+
+    Example:
+        >>> model, x = MultiHeadAttention(8, 2), torch.ones(1, 3, 8)
+        >>> with gate_heads(model, {"": torch.ones(2)}):
+        ...     gated = model(x)
+        >>> torch.equal(gated, model(x))
+        True
+    """
+    modules = dict(model.named_modules())
+    for name, gate in gates.items():
+        module = modules.get(name)
+        if not isinstance(module, MultiHeadAttention):
+            known = [repr(known) for known, module in modules.items() if isinstance(module, MultiHeadAttention)]
+            raise ValueError(f"{name!r} is no MultiHeadAttention of the model; there are {', '.join(known) or 'none'}")
+        if tuple(gate.shape) != (module.num_heads,):
+            raise ValueError(f"{name!r} has {module.num_heads} heads but its gates have shape {tuple(gate.shape)}")
+
+    def gated(gate: Tensor):
+        return lambda module, args: (args[0] * gate.repeat_interleave(args[0].shape[-1] // len(gate)),)
+
+    handles = [modules[name].w_output.register_forward_pre_hook(gated(gate)) for name, gate in gates.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def without_heads(model: nn.Module, heads: Mapping[str, Iterable[int]]) -> Iterator[None]:
+    """Silence single heads from outside, while the model runs as always: what they say is replaced by zeros.
+
+    Source: Michel et al. 2019, section 2.2, arXiv:1905.10650. Nothing is trained anew and no bias is changed.
+
+    Args:
+        model: A `MultiHeadAttention`, or any module that holds some.
+        heads: For each name of a `MultiHeadAttention` in the model, as `watch` names them, which heads to silence.
+
+    Raises:
+        ValueError: When a name stands for no `MultiHeadAttention`, or it has no head of that number.
+
+    Example:
+        >>> model, x = MultiHeadAttention(8, 2, bias=False), torch.ones(1, 3, 8)
+        >>> with without_heads(model, {"": [0, 1]}):
+        ...     model(x).abs().max().item()
+        0.0
+    """
+    modules, gates = dict(model.named_modules()), {}
+    for name, silenced in heads.items():
+        num_heads = getattr(modules.get(name), "num_heads", 0)
+        gates[name] = torch.ones(num_heads)
+        for head in silenced if num_heads else ():
+            if not 0 <= head < num_heads:
+                raise ValueError(f"there is no head {head} in {name!r}: it has heads 0 to {num_heads - 1}")
+            gates[name][head] = 0.0
+    with gate_heads(model, gates):
+        yield

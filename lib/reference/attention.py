@@ -8,6 +8,7 @@ import numpy as np
 
 from lib.reference.contracts import (
     check_attention,
+    check_bias,
     check_floats,
     check_mask,
     check_multi_head,
@@ -175,7 +176,12 @@ def additive_score(
 
 
 def attention_weights(
-    query: np.ndarray, key: np.ndarray, mask: np.ndarray | None = None, *, scale: float | None = None
+    query: np.ndarray,
+    key: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    scale: float | None = None,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Share each query's attention among the keys: $\mathrm{softmax}(q^\top k / \sqrt{d_k})$.
 
@@ -186,18 +192,25 @@ def attention_weights(
         key: (..., S, d_k).
         mask: Boolean, broadcastable to (..., T, S); True = may attend.
         scale: Factor of the dot product; 1 / sqrt(d_k) when left out.
+        bias: Floating point, broadcastable to (..., T, S); added to the scaled scores, before the mask.
 
     Returns:
         Weights (..., T, S), float64; each row sums to 1, or to 0 where the mask leaves nothing.
 
     Raises:
-        ValueError: As `dot_score`, and when the mask is not boolean or does not broadcast.
+        ValueError: As `dot_score`, and when the mask is not boolean, the bias is not of the query's dtype, or one of
+            them does not broadcast.
 
     Example:
         >>> attention_weights(np.zeros((1, 4)), np.ones((2, 4)))
         array([[0.5, 0.5]])
     """
-    return softmax(scaled_dot_score(query, key, scale=scale), mask)
+    scores = scaled_dot_score(query, key, scale=scale)
+    if bias is not None:
+        bias = np.asarray(bias)
+        check_bias(bias, np.asarray(query), scores.shape)
+        scores = scores + bias
+    return softmax(scores, mask)
 
 
 def scaled_dot_product_attention(
@@ -207,6 +220,7 @@ def scaled_dot_product_attention(
     mask: np.ndarray | None = None,
     *,
     scale: float | None = None,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Answer each query by the average of the values, weighted by how well their keys match it.
 
@@ -220,13 +234,14 @@ def scaled_dot_product_attention(
         value: (..., S, d_v).
         mask: Boolean, broadcastable to (..., T, S); True = may attend.
         scale: Factor of the dot product; 1 / sqrt(d_k) when left out.
+        bias: Floating point, broadcastable to (..., T, S); added to the scaled scores, before the mask.
 
     Returns:
         Output (..., T, d_v), float64; zeros for a query that may attend to nothing.
 
     Raises:
         ValueError: When widths, lengths or leading axes differ, an input is not floating point, too low in rank or
-            empty, or the mask is not boolean or does not broadcast.
+            empty, the mask is not boolean, the bias is not of the query's dtype, or one of them does not broadcast.
 
     Example:
         >>> scaled_dot_product_attention(np.zeros((1, 4)), np.ones((2, 4)), np.array([[1.0], [3.0]]))
@@ -234,7 +249,7 @@ def scaled_dot_product_attention(
     """
     check_attention(np.asarray(query), np.asarray(key), np.asarray(value))
     (value,) = _float64(value)
-    return attention_weights(query, key, mask, scale=scale) @ value
+    return attention_weights(query, key, mask, scale=scale, bias=bias) @ value
 
 
 def multi_head_attention(
@@ -247,6 +262,8 @@ def multi_head_attention(
     w_output: np.ndarray,
     num_heads: int,
     mask: np.ndarray | None = None,
+    *,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Attend in several narrow heads at once, put their outputs side by side and mix them.
 
@@ -265,14 +282,15 @@ def multi_head_attention(
         w_output: (d_model, d_model).
         num_heads: Number of heads H; divides d_model.
         mask: Boolean, True = may attend: (T, S), (B, T, S) for all heads, or (B, H, T, S); any axis may be 1.
+        bias: Floating point, (T, S), (H, T, S) for every sequence or (B, H, T, S); added to the scaled scores.
 
     Returns:
         Output (B, T, d_model), float64.
 
     Raises:
         ValueError: When d_model is not divisible by `num_heads`, a weight does not have the shape above, lengths or
-            batches differ, an input is not floating point, of another rank or empty, or the mask is not boolean or
-            does not broadcast.
+            batches differ, an input is not floating point, of another rank or empty, the mask is not boolean, the
+            bias is not of the query's dtype, or one of them does not broadcast.
 
     Example:
         >>> x, eye = np.ones((1, 3, 4)), np.eye(4)
@@ -284,13 +302,19 @@ def multi_head_attention(
     inputs, weights = ({name: np.asarray(a) for name, a in group.items()} for group in (inputs, weights))
     mask = None if mask is None else np.asarray(mask)
     check_multi_head(inputs, weights, num_heads)
+    scores_shape = (len(query), num_heads, inputs["query"].shape[1], inputs["key"].shape[1])
+    if bias is not None:
+        bias = np.asarray(bias)
+        check_bias(bias, inputs["query"], scores_shape)
+        (bias,) = _float64(bias)
+    mask = mask_for_heads(mask, scores_shape)
     query, key, value, w_query, w_key, w_value, w_output = _float64(*inputs.values(), *weights.values())
-    mask = mask_for_heads(mask, (len(query), num_heads, query.shape[1], key.shape[1]))
     heads = scaled_dot_product_attention(
         _split_heads(query @ w_query, num_heads),  # (B, H, T, d_k)
         _split_heads(key @ w_key, num_heads),  # (B, H, S, d_k)
         _split_heads(value @ w_value, num_heads),  # (B, H, S, d_v)
         mask,
+        bias=bias,
     )  # (B, H, T, d_v)
     B, _, T, _ = heads.shape
     return heads.swapaxes(1, 2).reshape(B, T, -1) @ w_output  # (B, T, d_model)
