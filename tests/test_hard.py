@@ -205,7 +205,8 @@ def test_a_row_with_nothing_to_attend_to_gives_zeros_and_no_gradient():
     assert drawn.log_probability[0].item() == 0.0
     made = [hard.straight_through_gumbel(scores, noise, mask), hard.top_k_attention(scores, 2, mask)]
     for output in [*made, drawn.log_probability[:, None]]:
-        (gradient,) = torch.autograd.grad(output.square().sum(), scores, retain_graph=True)
+        with torch.autograd.set_detect_anomaly(True):  # refuses NaN also where a later step would hide it
+            (gradient,) = torch.autograd.grad(output.square().sum(), scores, retain_graph=True)
         assert (gradient[0] == 0).all()
         assert gradient.isfinite().all()
         assert (output[0] == 0).all()
