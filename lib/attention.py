@@ -60,6 +60,75 @@ def softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     return weights.masked_fill(~attendable, 0.0)
 
 
+def sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Turn each score into a weight between 0 and 1 by itself, whatever the other scores are.
+
+    $$w_j = \frac{1}{1 + e^{-s_j}}$$
+
+    The weights of a row add up to anything from 0 to S: they are not a distribution.
+
+    Source: Ramapuram et al. 2024, section 2, arXiv:2409.04431. Differs: nothing is subtracted from the scores.
+
+    Args:
+        scores: (..., S) floating-point numbers.
+        mask: Boolean, broadcastable to the scores' shape; True = may attend.
+
+    Returns:
+        Weights (..., S); 0 where the mask is False.
+
+    Raises:
+        ValueError: As `softmax`.
+
+    Example:
+        >>> sigmoid(torch.tensor([1.0, 3.0, 9.0]).log())
+        tensor([0.5000, 0.7500, 0.9000])
+    """
+    check_floats(1, scores=scores)
+    check_mask(mask, scores.shape)
+    weights = torch.sigmoid(scores)
+    return weights if mask is None else weights.masked_fill(~mask, 0.0)
+
+
+def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Turn scores into the nearest weights that sum to 1; scores that are too low get exactly 0.
+
+    $$w = \arg\min_{p \in \Delta} \lVert p - s \rVert^2, \quad w_j = \max(s_j - \tau, 0)$$
+
+    The threshold $\tau$ is what makes the weights sum to 1. Only scores less than 1 below the highest can have weight.
+    The gradient, too, is exactly 0 for every score without weight.
+
+    Source: Martins and Astudillo 2016, equation 2 and algorithm 1, arXiv:1602.02068.
+
+    Args:
+        scores: (..., S) floating-point numbers.
+        mask: Boolean, broadcastable to the scores' shape; True = may attend.
+
+    Returns:
+        Weights (..., S); 0 where the mask is False, and a row of zeros where all of it is False.
+
+    Raises:
+        ValueError: As `softmax`.
+
+    Example:
+        >>> sparsemax(torch.tensor([1.0, 0.5, -1.0]))
+        tensor([0.7500, 0.2500, 0.0000])
+    """
+    check_floats(1, scores=scores)
+    check_mask(mask, scores.shape)
+    precise = scores.to(torch.promote_types(scores.dtype, torch.float32))  # sums of half precision lose too much
+    if mask is not None:  # as in `softmax`: a row of nothing but -inf would give NaN, also in the gradient
+        attendable = mask.any(dim=-1, keepdim=True)
+        precise = precise.masked_fill(~mask & attendable, float("-inf"))
+    precise = precise - precise.detach().amax(dim=-1, keepdim=True)
+    ordered = precise.sort(dim=-1, descending=True).values
+    total = ordered.cumsum(dim=-1)
+    ranks = torch.arange(1, scores.shape[-1] + 1, dtype=precise.dtype, device=scores.device)
+    kept = (1 + ranks * ordered > total).sum(dim=-1, keepdim=True).clamp(min=1)  # (..., 1); NaN would keep none
+    threshold = (total.gather(-1, kept - 1) - 1) / kept  # (..., 1)
+    weights = F.relu(precise - threshold).to(scores.dtype)
+    return weights if mask is None else weights.masked_fill(~attendable, 0.0)
+
+
 def dot_score(query: Tensor, key: Tensor) -> Tensor:
     r"""Score each key for each query by their dot product, $q^\top k$.
 

@@ -95,7 +95,8 @@ def test_a_value_that_does_not_fit(library, value, message):
 @everywhere
 @pytest.mark.parametrize(("mask", "message"), WRONG_MASKS)
 def test_a_mask_that_does_not_fit(library, mask, message):
-    refused(library, message, "softmax", ones(2, 3, 5), mask)
+    for normaliser in ("softmax", "sigmoid", "sparsemax"):
+        refused(library, message, normaliser, ones(2, 3, 5), mask)
     refused(library, message, "attention_weights", ones(2, 3, 4), ones(2, 5, 4), mask)
     refused(library, message, "scaled_dot_product_attention", ones(2, 3, 4), ones(2, 5, 4), ones(2, 5, 6), mask)
 
@@ -109,8 +110,9 @@ def test_a_mask_that_does_not_fit(library, mask, message):
         (ones(3, 0), "scores is empty: shape (3, 0), but every axis needs a length of at least 1"),
     ],
 )
-def test_scores_that_softmax_refuses(library, scores, message):
-    refused(library, message, "softmax", scores)
+@pytest.mark.parametrize("normaliser", ["softmax", "sigmoid", "sparsemax"])
+def test_scores_that_a_normaliser_refuses(library, normaliser, scores, message):
+    refused(library, message, normaliser, scores)
 
 
 @everywhere

@@ -39,6 +39,33 @@ def test_the_jacobian_of_softmax_is_diagonal_minus_outer_product(seed, S, masked
     np.testing.assert_allclose(ours.numpy(), by_hand, atol=1e-12)
 
 
+@FAST
+@given(seed=st.integers(0, 2**32 - 1), S=st.integers(1, 6), masked=st.booleans())
+def test_the_jacobian_of_sparsemax_takes_from_what_has_weight_its_mean(seed, S, masked):
+    rng = np.random.default_rng(seed)
+    scores, mask = rng.standard_normal(S), (rng.random(S) < 0.6 if masked else None)
+    kept = (reference.sparsemax(scores, mask) > 0).astype(float)
+    by_hand = np.diag(kept) - np.outer(kept, kept) / max(kept.sum(), 1)
+    np.testing.assert_allclose(numerical_jacobian(lambda s: reference.sparsemax(s, mask), scores), by_hand, atol=1e-8)
+    torch_mask = None if mask is None else torch.tensor(mask)
+    ours = torch.autograd.functional.jacobian(lambda s: attention.sparsemax(s, torch_mask), torch.tensor(scores))
+    np.testing.assert_allclose(ours.numpy(), by_hand, atol=1e-12)
+    assert (ours[:, kept == 0] == 0).all()  # exactly
+
+
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", "sparsemax"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_first_and_second_derivatives_of_the_normalisers(name, masked):
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 3, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    mask = torch.rand(3, 5, generator=generator) < 0.6 if masked else None
+    if masked:
+        mask[1] = False
+    normaliser = getattr(attention, name)
+    assert torch.autograd.gradcheck(lambda s: normaliser(s, mask), scores)
+    assert torch.autograd.gradgradcheck(lambda s: normaliser(s, mask), scores)
+
+
 @FEW
 @given(problems())
 def test_gradients_of_attention_are_the_slopes_of_the_reference(problem):
@@ -111,14 +138,15 @@ def test_what_is_masked_gets_no_gradient_and_none_is_nan(dtype, problem):
         assert (gradients[2][torch.tensor(unseen)] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["softmax", "attention_weights"])
+@pytest.mark.parametrize("name", ["softmax", "sparsemax", "attention_weights"])
 def test_a_blank_row_beside_a_huge_score_gives_a_finite_gradient(name):
     query = torch.tensor([[1e4], [1.0]], requires_grad=True)
     mask = torch.tensor([[True, True], [False, False]])
     key = torch.tensor([[1.0], [2.0]])
-    weights = (
-        attention.softmax(query * key.T, mask) if name == "softmax" else attention.attention_weights(query, key, mask)
-    )
+    if name == "attention_weights":
+        weights = attention.attention_weights(query, key, mask)
+    else:
+        weights = getattr(attention, name)(query * key.T, mask)
     assert torch.equal(weights, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
     with torch.autograd.set_detect_anomaly(True):  # refuses NaN also where a later step would hide it
         weights[:, 0].sum().backward()

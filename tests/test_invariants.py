@@ -133,7 +133,8 @@ def test_arguments_stay_as_they_were(library, problem):
 @everywhere
 def test_adding_the_same_to_every_score_changes_nothing(library):
     scores = np.random.default_rng(0).standard_normal((3, 5))
-    np.testing.assert_allclose(library.call("softmax", scores + 1e4), library.call("softmax", scores), atol=1e-11)
+    for name in ("softmax", "sparsemax"):
+        np.testing.assert_allclose(library.call(name, scores + 1e4), library.call(name, scores), atol=1e-11)
 
 
 @everywhere
@@ -148,7 +149,44 @@ def test_huge_scores_choose_the_best_key(library, size):
 @everywhere
 def test_a_masked_key_stays_masked_however_loud_it_is(library):
     scores, mask = np.array([-1e5, 1e5, -1e5]), np.array([True, False, True])
-    np.testing.assert_array_equal(library.call("softmax", scores, mask), [0.5, 0.0, 0.5])
+    for name, weight in (("softmax", 0.5), ("sparsemax", 0.5), ("sigmoid", 0.0)):
+        np.testing.assert_array_equal(library.call(name, scores, mask), [weight, 0.0, weight])
+
+
+@everywhere
+@FAST
+@given(problem=problems())
+def test_sparsemax_gives_a_distribution_with_zeros_and_sigmoid_does_not(library, problem):
+    scores, allowed = problem.query @ np.swapaxes(problem.key, -1, -2), problem.full_mask
+    sparse, loose = (library.call(name, scores, problem.mask) for name in ("sparsemax", "sigmoid"))
+    for weights in (sparse, loose):
+        assert weights.shape == allowed.shape
+        assert ((weights >= 0) & (weights <= 1)).all()
+        assert (weights[~allowed] == 0).all()
+    np.testing.assert_allclose(sparse.sum(-1), allowed.any(-1).astype(float), atol=1e-12)
+    highest = np.where(allowed, scores, -np.inf).max(-1, keepdims=True)
+    assert (sparse[allowed & (scores <= highest - 1)] == 0).all()
+    assert (loose[allowed & (scores > -700)] > 0).all()  # below, a float64 ends
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, *DTYPES])
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", "sparsemax"])
+def test_the_largest_scores_there_are_stay_finite(dtype, name):
+    most = torch.finfo(dtype).max
+    scores = torch.tensor([[most, -most, 0.0], [-most, -most, -most]], dtype=dtype, requires_grad=True)
+    weights = getattr(attention, name)(scores, torch.tensor([[True, True, True], [True, True, False]]))
+    share = 0.0 if name == "sigmoid" else 0.5
+    expected = [[1.0, 0.0, 0.5 if name == "sigmoid" else 0.0], [share, share, 0.0]]
+    assert torch.equal(weights, torch.tensor(expected, dtype=dtype))
+    assert torch.autograd.grad(weights.square().sum(), scores)[0].isfinite().all()
+
+
+def test_a_score_that_is_not_a_number_is_not_swept_under_the_carpet():
+    scores = torch.tensor([[float("nan"), 0.0], [1.0, 0.0]])
+    for name in ("softmax", "sigmoid", "sparsemax"):
+        weights = getattr(attention, name)(scores)
+        assert weights[0].isnan().any()
+        assert weights[1].isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -101,6 +101,34 @@ def test_scores_are_equal_in_the_reference_and_in_lib(problem):
     close(reference.additive_score(query, key, w_query, w_key, v)[first], v @ np.tanh(q @ w_query + k @ w_key))
 
 
+def projected(scores, allowed):
+    """The nearest distribution, found by halving the interval that its threshold lies in: no sorting."""
+    nearest = np.zeros_like(scores)
+    for row in np.ndindex(scores.shape[:-1]):
+        if allowed[row].any():
+            seen = scores[row][allowed[row]]
+            low, high = seen.max() - 1, seen.max()
+            for _ in range(60):
+                middle = (low + high) / 2
+                low, high = (middle, high) if np.maximum(seen - middle, 0).sum() > 1 else (low, middle)
+            nearest[row][allowed[row]] = np.maximum(seen - high, 0)
+    return nearest
+
+
+@FAST
+@given(problems(), st.sampled_from(list(TOLERANCE)))
+def test_sigmoid_and_sparsemax_are_equal_in_the_reference_in_lib_and_by_other_means(problem, dtype):
+    drawn = torch.tensor(problem.query @ np.swapaxes(problem.key, -1, -2), dtype=dtype)
+    scores, allowed = drawn.double().numpy(), problem.full_mask
+    mask = None if problem.mask is None else torch.tensor(problem.mask)
+    expected = {"sigmoid": (1 + np.tanh(scores / 2)) / 2 * allowed, "sparsemax": projected(scores, allowed)}
+    for name, by_other_means in expected.items():
+        close(getattr(reference, name)(scores, problem.mask), by_other_means)
+        ours = getattr(attention, name)(drawn, mask)
+        assert ours.dtype == dtype
+        close(ours, by_other_means, TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize(("T", "S"), [(1, 1), (1, 4), (4, 1), (3, 5), (5, 3), (4, None)])
 def test_masks_are_equal_and_say_what_they_should(T, S):
     mask = reference_masks.causal_mask(T, S)

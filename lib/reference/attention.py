@@ -61,6 +61,78 @@ def softmax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     return exponentials / np.where(total == 0, 1.0, total)
 
 
+def sigmoid(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    r"""Turn each score into a weight between 0 and 1 by itself, whatever the other scores are.
+
+    $$w_j = \frac{1}{1 + e^{-s_j}}$$
+
+    The weights of a row add up to anything from 0 to S: they are not a distribution.
+
+    Source: Ramapuram et al. 2024, section 2, arXiv:2409.04431. Differs: nothing is subtracted from the scores.
+
+    Args:
+        scores: (..., S) floating-point numbers.
+        mask: Boolean, broadcastable to the scores' shape; True = may attend.
+
+    Returns:
+        Weights (..., S), float64; 0 where the mask is False.
+
+    Raises:
+        ValueError: As `softmax`.
+
+    Example:
+        >>> sigmoid(np.log([1.0, 3.0, 9.0]))
+        array([0.5 , 0.75, 0.9 ])
+    """
+    scores, mask = _checked_scores(scores, mask)
+    weights = np.exp(-np.logaddexp(0.0, -scores))
+    return weights if mask is None else np.where(mask, weights, 0.0)
+
+
+def sparsemax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    r"""Turn scores into the nearest weights that sum to 1; scores that are too low get exactly 0.
+
+    $$w = \arg\min_{p \in \Delta} \lVert p - s \rVert^2, \quad w_j = \max(s_j - \tau, 0)$$
+
+    The threshold $\tau$ is what makes the weights sum to 1. Only scores less than 1 below the highest can have weight.
+
+    Source: Martins and Astudillo 2016, equation 2 and algorithm 1, arXiv:1602.02068.
+
+    Args:
+        scores: (..., S) floating-point numbers.
+        mask: Boolean, broadcastable to the scores' shape; True = may attend.
+
+    Returns:
+        Weights (..., S), float64; 0 where the mask is False, and a row of zeros where all of it is False.
+
+    Raises:
+        ValueError: As `softmax`.
+
+    Example:
+        >>> sparsemax(np.array([1.0, 0.5, -1.0]))
+        array([0.75, 0.25, 0.  ])
+    """
+    scores, mask = _checked_scores(scores, mask)
+    if mask is not None:
+        attendable = mask.any(axis=-1, keepdims=True)
+        scores = np.where(mask | ~attendable, scores, -np.inf)
+    scores = scores - scores.max(axis=-1, keepdims=True)
+    ordered = -np.sort(-scores, axis=-1)
+    total = ordered.cumsum(axis=-1)
+    ranks = np.arange(1, scores.shape[-1] + 1)
+    kept = (1 + ranks * ordered > total).sum(axis=-1, keepdims=True)  # (..., 1): scores above the threshold
+    threshold = (np.take_along_axis(total, kept - 1, axis=-1) - 1) / kept  # (..., 1)
+    weights = np.maximum(scores - threshold, 0.0)
+    return weights if mask is None else np.where(attendable, weights, 0.0)
+
+
+def _checked_scores(scores: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    scores, mask = np.asarray(scores), None if mask is None else np.asarray(mask)
+    check_floats(1, scores=scores)
+    check_mask(mask, scores.shape)
+    return scores.astype(np.float64), mask
+
+
 def _checked(query: np.ndarray, key: np.ndarray, **more: np.ndarray) -> list[np.ndarray]:
     arrays = {name: np.asarray(array) for name, array in {"query": query, "key": key, **more}.items()}
     check_query_key(**arrays)
