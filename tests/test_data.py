@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.data import glimpses, shakespeare
-from lib.data.lookup import planted_signal
+from lib.data.lookup import planted_signal, simultaneous_lookups
 
 
 def draw(batch=500, items=6, num_classes=4, d_cue=8, seed=0):
@@ -144,3 +144,62 @@ def test_glimpses_repeat_for_a_seed_and_refuse_by_their_numbers():
         see(items=-1)
     with pytest.raises(ValueError, match=r"^no split 'all'; there are train, validation, test$"):
         see(split="all")
+
+
+def ask(batch=500, items=6, lookups=3, num_classes=4, d_cue=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {"lookups": lookups, "num_classes": num_classes, "d_cue": d_cue}
+    return simultaneous_lookups(batch, items, **sizes, generator=generator)
+
+
+def test_simultaneous_lookups_have_the_shapes_they_say():
+    data = ask(batch=5)
+    assert [tuple(x.shape) for x in data] == [(5, 3, 8), (5, 6, 8), (5, 6), (5, 3), (5, 3)]
+    assert [x.dtype for x in data] == [torch.float32, torch.float32, torch.int64, torch.int64, torch.int64]
+
+
+@pytest.mark.parametrize("lookups", [1, 2, 6])
+def test_each_query_is_answered_by_one_item_and_no_item_is_asked_for_twice(lookups):
+    data = ask(lookups=lookups)
+    matches = (data.queries[:, :, None] == data.cues[:, None]).all(-1)  # (B, N, S)
+    assert (matches.sum(-1) == 1).all()
+    assert (matches.sum(-2) <= 1).all()
+    assert torch.equal(matches.int().argmax(-1), data.target_index)
+    assert torch.equal((matches * data.contents[:, None]).sum(-1), data.labels)
+
+
+def test_simultaneous_lookups_favour_no_place_no_class_and_no_order():
+    data = ask(batch=20_000, lookups=2)
+    for numbers, choices in ((data.target_index[:, 0], 6), (data.target_index[:, 1], 6), (data.contents.flatten(), 4)):
+        share = numbers.bincount(minlength=choices) / numbers.numel()
+        assert (share - 1 / choices).abs().max() < 5 * math.sqrt(1 / choices / numbers.numel())
+    first, second = data.target_index.unbind(1)
+    assert abs((first < second).double().mean() - 0.5) < 0.02
+    same = (data.labels[:, 0] == data.labels[:, 1]).double().mean()
+    assert abs(same - 1 / 4) < 0.02  # one answer says nothing about the other
+
+
+def test_simultaneous_lookups_repeat_for_a_seed_and_leave_torchs_own_chance_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    first, second, other = ask(seed=1), ask(seed=1), ask(seed=2)
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first.cues, other.cues)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "batch must be at least 1 but is 0"),
+        ({"items": 0}, "items must be at least 1 but is 0"),
+        ({"lookups": 0}, "lookups must be at least 1 but is 0"),
+        ({"lookups": 7}, "lookups must be at most items=6 but is 7"),
+        ({"num_classes": 1}, "num_classes must be at least 2 but is 1"),
+        ({"d_cue": 1}, "d_cue must be at least 2 but is 1"),
+    ],
+)
+def test_simultaneous_lookups_refuse(wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        ask(**wrong)
