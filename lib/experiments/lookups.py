@@ -15,9 +15,9 @@ from lib.data.lookup import SimultaneousLookups, simultaneous_lookups
 from lib.training import count_parameters, fit, seed_everything
 
 ITEMS, NUM_CLASSES, D_CUE, D_MODEL = 8, 4, 16, 64
-HEADS, LOOKUPS = (1, 2, 4, 16, 64), (1, 2, 4)
+HEADS, LOOKUPS, STEPS = (1, 2, 4, 16, 64), (1, 2, 4), 400
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
-ARMS = tuple(f"{lookups} look-ups, {heads} heads" for lookups in LOOKUPS for heads in HEADS)
+ARMS = tuple(f"{n} look-ups, {heads} heads" for n in LOOKUPS for heads in HEADS if (n, heads) not in ((1, 2), (1, 16)))
 
 
 class Reader(nn.Module):
@@ -70,7 +70,7 @@ def draw(batch: int, lookups: int, generator: torch.Generator) -> SimultaneousLo
     return simultaneous_lookups(batch, ITEMS, **sizes, generator=generator)
 
 
-def train(model: nn.Module, lookups: int, seed: int, *, steps: int = 500, learning_rate: float = 1e-2) -> nn.Module:
+def train(model: nn.Module, lookups: int, seed: int, *, steps: int = STEPS, learning_rate: float = 1e-2) -> nn.Module:
     """Train a model on fresh sets, 64 a step."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -125,4 +125,4 @@ def run(arm: str, seed: int) -> dict:
     weights = pointing(models[metrics["learning rate"]], lookups, seed)  # (H, N)
     favourites = weights.max(dim=1)
     looks = {"favourite's weight": favourites.values.mean().item(), "favourites": len(favourites.indices.unique())}
-    return {**metrics, **looks, "steps": 500}
+    return {**metrics, **looks, "steps": STEPS}

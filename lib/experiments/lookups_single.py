@@ -14,7 +14,7 @@ from lib.data.lookup import SimultaneousLookups
 from lib.experiments.lookups import D_CUE, NUM_CLASSES, Reader, best, pointing, train
 from lib.training import seed_everything
 
-STEPS = 1000
+STEPS = 800
 LEARNING_RATES = (3e-3, 1e-2)
 BOTH = D_CUE + NUM_CLASSES
 
