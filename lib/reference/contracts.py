@@ -54,6 +54,12 @@ def check_rank(rank: int, **arrays: Any) -> None:
             raise ValueError(f"{name} has rank {len(array.shape)}, shape {tuple(array.shape)}, but needs rank {rank}")
 
 
+def check_width(name: str, array: Any, width_name: str, width: int) -> None:
+    """Refuse an array whose last axis does not have this width."""
+    if array.shape[-1] != width:
+        raise ValueError(f"{name} has width {array.shape[-1]} but {width_name}={width}")
+
+
 def check_leading_axes(**arrays: Any) -> None:
     """Refuse arrays whose axes before the last two differ: nothing is broadcast silently."""
     first = next(iter(arrays))
@@ -152,6 +158,47 @@ def check_even(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be even but is {value}")
 
 
+def check_room(T: int, offset: int, max_length: int) -> None:
+    """Refuse a sequence that is longer than the table of positions.
+
+    Example:
+        >>> check_room(6, 3, 8)
+        Traceback (most recent call last):
+        ...
+        ValueError: x has T=6 places from place 3 on but max_length=8
+    """
+    check_count("offset", offset, 0)
+    if offset + T > max_length:
+        raise ValueError(f"x has T={T} places from place {offset} on but max_length={max_length}")
+
+
+def check_rotation(x: Any, offset: int, base: float) -> None:
+    """Refuse vectors that cannot be rotated pair by pair, a place before the first, or a base that is not positive."""
+    check_floats(2, x=x)
+    check_even("d_k", x.shape[-1])
+    check_count("offset", offset, 0)
+    if not base > 0:
+        raise ValueError(f"base must be above 0 but is {base}")
+
+
+def check_buckets(num_buckets: int, max_distance: int, bidirectional: bool) -> None:
+    """Refuse buckets of distances that cannot be laid out: half of them hold one distance each, the rest ranges.
+
+    Example:
+        >>> check_buckets(32, 8, bidirectional=True)
+        Traceback (most recent call last):
+        ...
+        ValueError: max_distance=8 is not above the 8 distances that have a bucket each
+    """
+    if bidirectional:
+        check_even("num_buckets", num_buckets)
+    check_count("num_buckets", num_buckets, 4 if bidirectional else 2)
+    check_count("max_distance", max_distance)
+    exact = num_buckets // (4 if bidirectional else 2)
+    if max_distance <= exact:
+        raise ValueError(f"max_distance={max_distance} is not above the {exact} distances that have a bucket each")
+
+
 def check_lengths(lengths: Any, longest: int) -> None:
     """Refuse sequence lengths that are not a row of integers between 0 and `longest`.
 
@@ -203,8 +250,7 @@ def check_inputs(inputs: dict[str, Any], widths: dict[str, int]) -> None:
     check_leading_axes(**inputs)
     check_same_length(inputs["key"], inputs["value"])
     for (name, array), (width_name, width) in zip(inputs.items(), widths.items(), strict=True):
-        if array.shape[-1] != width:
-            raise ValueError(f"{name} has width {array.shape[-1]} but {width_name}={width}")
+        check_width(name, array, width_name, width)
 
 
 def check_multi_head(inputs: dict[str, Any], weights: dict[str, Any], num_heads: int) -> None:
