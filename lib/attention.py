@@ -116,7 +116,7 @@ def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     check_floats(1, scores=scores)
     check_mask(mask, scores.shape)
     precise = scores.to(torch.promote_types(scores.dtype, torch.float32))  # sums of half precision lose too much
-    if mask is not None:  # as in `softmax`: a row of nothing but -inf would give NaN, also in the gradient
+    if mask is not None:  # as in `softmax`: a row of nothing but -inf would give NaN
         attendable = mask.any(dim=-1, keepdim=True)
         precise = precise.masked_fill(~mask & attendable, float("-inf"))
     precise = precise - precise.detach().amax(dim=-1, keepdim=True)
