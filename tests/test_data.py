@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lib.data import glimpses, shakespeare
+from lib.data.facts import chained_facts
 from lib.data.lookup import planted_signal, simultaneous_lookups
 
 
@@ -203,3 +204,130 @@ def test_simultaneous_lookups_repeat_for_a_seed_and_leave_torchs_own_chance_alon
 def test_simultaneous_lookups_refuse(wrong, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         ask(**wrong)
+
+
+def tell(batch=2000, items=6, hops=3, names=9, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return chained_facts(batch, items, hops=hops, names=names, generator=generator)
+
+
+@pytest.mark.parametrize(("items", "hops"), [(1, 1), (6, 1), (6, 3), (6, 6)])
+def test_following_the_facts_leads_to_the_answer(items, hops):
+    data = tell(items=items, hops=hops)
+    assert [tuple(x.shape) for x in data] == [(2000, items), (2000, items), (2000,), (2000, hops), (2000,)]
+    now = data.question
+    for hop in range(hops):
+        about = data.subjects == now[:, None]
+        assert (about.sum(-1) == 1).all()  # one fact about each subject
+        assert torch.equal(about.int().argmax(-1), data.support[:, hop])
+        now = data.objects[about]
+    assert torch.equal(now, data.answer)
+    assert (data.support.sort(dim=-1).values.diff(dim=-1) > 0).all()  # no fact twice
+
+
+def test_facts_favour_no_place_and_no_answer():
+    data = tell(batch=20_000)
+    for numbers, choices in ((data.support[:, 0], 6), (data.support[:, 2], 6), (data.answer, 9), (data.question, 9)):
+        share = numbers.bincount(minlength=choices) / numbers.numel()
+        assert (share - 1 / choices).abs().max() < 5 * math.sqrt(1 / choices / numbers.numel())
+
+
+def test_facts_repeat_for_a_seed_and_refuse_by_their_numbers():
+    assert all(torch.equal(a, b) for a, b in zip(tell(seed=1), tell(seed=1), strict=True))
+    assert not torch.equal(tell(seed=1).subjects, tell(seed=2).subjects)
+    for wrong, message in (
+        ({"batch": 0}, "batch must be at least 1 but is 0"),
+        ({"hops": 0}, "hops must be at least 1 but is 0"),
+        ({"items": 2}, "items must be at least 3 but is 2"),
+        ({"names": 6}, "names must be at least 7 but is 6"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            tell(**wrong)
+
+
+RECALL = {"pairs": 3, "num_names": 5, "num_contents": 4}
+
+
+def remember(batch=500, length=9, seed=0, **changed):
+    return recall(batch, length, generator=torch.Generator().manual_seed(seed), **RECALL | changed)
+
+
+@pytest.mark.parametrize(("length", "pairs"), [(1, 1), (3, 3), (40, 5)])
+def test_recall_asks_for_one_of_its_pairs_and_the_label_stands_there(length, pairs):
+    data = remember(length=length, pairs=pairs)
+    assert [tuple(x.shape) for x in data] == [(500, length + 1), (500, length + 1), (500,), (500,)]
+    assert {x.dtype for x in data} == {torch.int64}
+    named = data.names[:, :-1] < 5
+    assert (named.sum(1) == pairs).all()
+    assert all(len(row[mask].unique()) == pairs for row, mask in zip(data.names[:, :-1], named, strict=True))
+    matches = data.names[:, :-1] == data.names[:, -1:]
+    assert torch.equal(matches.int().argmax(1), data.place)
+    assert (matches.sum(1) == 1).all()
+    assert torch.equal(data.contents[:, :-1][matches], data.label)
+    assert (data.contents[:, -1] == 4).all()
+
+
+@pytest.mark.parametrize("distance", [1, 4, 9])
+def test_recall_puts_the_asked_pair_at_the_distance(distance):
+    assert (remember(distance=distance).place == 9 - distance).all()
+
+
+def test_recall_favours_no_place_no_name_and_no_content():
+    data = remember(batch=20_000)
+    for numbers, choices in ((data.place, 9), (data.names[:, -1], 5), (data.label, 4), (data.contents[:, 0], 4)):
+        share = numbers.bincount(minlength=choices) / numbers.numel()
+        assert len(share) == choices
+        assert (share - 1 / choices).abs().max() < 5 * math.sqrt(1 / choices / numbers.numel())
+
+
+def test_a_first_mention_is_told_by_the_order_alone():
+    data = first_mention(20_000, 6, num_names=4, num_words=3, generator=torch.Generator().manual_seed(0))
+    assert data.tokens.shape == (20_000, 7)
+    assert (data.tokens[:, -1] == 7).all()
+    named = data.tokens < 4
+    assert (named.sum(1) == 2).all()
+    rows = torch.arange(20_000)
+    assert torch.equal(data.tokens[rows, named.int().argmax(1)], data.label)
+    other = data.tokens.masked_fill(~named, 0).sum(1) - data.label
+    assert (other != data.label).all()
+    assert abs((data.label < other).double().mean() - 0.5) < 0.02  # the two names do not tell which came first
+    assert abs((data.tokens[:, 0] < 4).double().mean() - 2 / 6) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("function", "wrong", "message"),
+    [
+        (recall, {"batch": 0}, "batch must be at least 1 but is 0"),
+        (recall, {"pairs": 0}, "pairs must be at least 1 but is 0"),
+        (recall, {"num_contents": 1}, "num_contents must be at least 2 but is 1"),
+        (recall, {"distance": 0}, "distance must be at least 1 but is 0"),
+        (recall, {"distance": 10}, "distance=10 is more than length=9"),
+        (recall, {"pairs": 6}, "pairs=6 is more than num_names=5"),
+        (recall, {"length": 2}, "pairs=3 is more than length=2"),
+        (first_mention, {"batch": 0}, "batch must be at least 1 but is 0"),
+        (first_mention, {"length": 1}, "length must be at least 2 but is 1"),
+        (first_mention, {"num_names": 1}, "num_names must be at least 2 but is 1"),
+        (first_mention, {"num_words": 0}, "num_words must be at least 1 but is 0"),
+    ],
+)
+def test_tasks_of_remembering_refuse(function, wrong, message):
+    plain = RECALL if function is recall else {"num_names": 4, "num_words": 3}
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        function(**{"batch": 2, "length": 9} | plain | wrong)
+
+
+@pytest.mark.parametrize(
+    "draw_one",
+    [
+        remember,
+        lambda seed: first_mention(50, 6, num_names=4, num_words=3, generator=torch.Generator().manual_seed(seed)),
+    ],
+)
+def test_tasks_of_remembering_repeat_for_a_seed(draw_one):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    first, second, other = (draw_one(seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], other[0])
