@@ -9,6 +9,7 @@ import torch
 from lib.data import glimpses, shakespeare
 from lib.data.facts import chained_facts
 from lib.data.lookup import planted_signal, simultaneous_lookups
+from lib.data.recall import first_mention, recall
 
 
 def draw(batch=500, items=6, num_classes=4, d_cue=8, seed=0):
