@@ -6,7 +6,10 @@ from torch import nn
 
 from lib.attention import MultiHeadAttention, gate_heads, watch, without_heads
 from lib.data.relations import planted_relations
+from lib.experiments import heads as task
+from lib.experiments.heads_joined import SHAPES, JoinedHeads, build
 from lib.masks import causal_mask
+from lib.training import count_parameters
 from lib.transformer import Encoder, EncoderLayer
 
 B, T, D, H = 2, 5, 12, 3
@@ -145,3 +148,70 @@ def test_planted_relations_favour_no_place_and_no_class_and_follow_the_seed():
 def test_planted_relations_name_what_does_not_fit(wrong, words):
     with pytest.raises(ValueError, match=words):
         draw_relations(**wrong)
+
+
+# What the experiments measure and vary.
+
+
+def joined_with_parameters_of(attention, **shape):
+    joined = JoinedHeads(D, H, width=D // H, value_width=D // H, **shape)
+    joined.load_state_dict(attention.state_dict(), strict=False)
+    return joined
+
+
+def test_own_projections_concatenated_are_multi_head_attention():
+    attention, x = attention_and_input()
+    joined = joined_with_parameters_of(attention)
+    torch.testing.assert_close(joined(x, causal_mask(T)), attention(x, mask=causal_mask(T)))
+    torch.testing.assert_close(joined.attention_weights(x), attention.attention_weights(x))
+
+
+def test_an_average_is_a_concatenation_with_tied_blocks():
+    torch.manual_seed(0)
+    averaged, x = JoinedHeads(D, H, width=2, value_width=5, average=True), torch.randn(B, T, D)
+    concatenated = JoinedHeads(D, H, width=2, value_width=5)
+    state = averaged.state_dict()
+    state["w_output.weight"] = state["w_output.weight"].repeat(1, H) / H
+    concatenated.load_state_dict(state)
+    torch.testing.assert_close(averaged(x), concatenated(x))
+
+
+@pytest.mark.parametrize("sets", [1, 3, 6])
+def test_heads_of_one_group_share_their_keys_and_values(sets):
+    torch.manual_seed(0)
+    joined, x = JoinedHeads(D, 6, width=4, value_width=4, key_sets=sets), torch.randn(B, T, D)
+    assert joined.w_key.weight.shape == (4 * sets, D)
+    separate = JoinedHeads(D, 6, width=4, value_width=4)
+    state = joined.state_dict()
+    for name in ("w_key.weight", "w_key.bias", "w_value.weight", "w_value.bias"):
+        blocks = state[name].unflatten(0, (sets, 4))
+        state[name] = blocks.repeat_interleave(6 // sets, dim=0).flatten(0, 1)
+    separate.load_state_dict(state)
+    torch.testing.assert_close(joined(x), separate(x))
+
+
+def test_tied_heads_overlap_fully_and_every_arm_but_one_has_the_standard_number_of_parameters():
+    sizes = {arm: count_parameters(build(arm).encoder.layers[0].attention) for arm in SHAPES}
+    standard = count_parameters(MultiHeadAttention(task.D_MODEL, 8))
+    assert sizes["concatenated"] == standard
+    assert all(abs(size / standard - 1) < 0.07 for arm, size in sizes.items() if arm != "averaged, full width")
+    weights = task.attention_of(build("tied"), task.draw_for_test(0))
+    torch.testing.assert_close(task.head_overlaps(weights, weights), torch.ones(8, 8))
+
+
+def test_overlap_is_one_minus_the_total_variation_distance():
+    torch.manual_seed(0)
+    weights, others = torch.rand(B, H, T, 7).softmax(-1), torch.rand(B, 2, T, 7).softmax(-1)
+    overlaps = task.head_overlaps(weights, others)
+    distance = (weights[:, :, None] - others[:, None]).abs().sum(-1).mean((0, 3)) / 2
+    torch.testing.assert_close(overlaps, 1 - distance)
+    own = task.head_overlaps(weights, weights)
+    assert task.between_heads(own) == pytest.approx(own[~torch.eye(H, dtype=torch.bool)].mean().item())
+
+
+def test_role_scores_are_the_attention_at_the_place_meant():
+    data = draw_relations(batch=3, items=6)
+    sharp = torch.nn.functional.one_hot(data.target_index, 6).float()  # (B, R, T, T): head r reads relation r
+    torch.testing.assert_close(task.role_scores(sharp, data).diag(), torch.ones(4))
+    even = torch.full((3, 2, 6, 6), 1 / 6)
+    torch.testing.assert_close(task.role_scores(even, data), torch.full((2, 4), 1 / 6))
