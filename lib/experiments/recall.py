@@ -16,7 +16,7 @@ from lib.positional import rotate, sinusoidal_positions
 from lib.training import count_parameters, fit, seed_everything
 
 NUM_NAMES, NUM_CONTENTS, D_MODEL = 16, 8, 32
-DISTANCES = (16, 80)
+DISTANCES = (16, 128)
 LEARNING_RATES = {"attention": (0.003,), "GRU": (0.01, 0.03), "GRU, closed": (0.01,)}
 ARMS = tuple(LEARNING_RATES)
 
@@ -125,9 +125,12 @@ def run(arm: str, seed: int) -> dict:
     """Train and test at each distance, at the learning rate with the lowest loss on a validation draw."""
     steps, metrics = 300, {}
     for distance in DISTANCES:
-        models = {rate: train_at(arm, distance, seed, steps=steps, learning_rate=rate) for rate in LEARNING_RATES[arm]}
         validation = draw(500, distance, 20_000 + seed, distance=distance)
-        best = min(models, key=lambda rate: loss_on(models[rate], validation))
         test = draw(1000, distance, 10_000 + seed, distance=distance)
-        metrics |= {f"accuracy at {distance}": accuracy(models[best], test), f"rate at {distance}": best}
-    return {**metrics, "steps": steps, "parameters": count_parameters(models[best])}
+        losses, accuracies = {}, {}
+        for rate in LEARNING_RATES[arm]:
+            model = train_at(arm, distance, seed, steps=steps, learning_rate=rate)
+            losses[rate], accuracies[rate] = loss_on(model, validation), accuracy(model, test)
+            metrics[f"{distance}, rate {rate:g}"] = accuracies[rate]
+        metrics[f"accuracy at {distance}"] = accuracies[min(losses, key=losses.get)]
+    return {**metrics, "steps": steps, "parameters": count_parameters(model)}
