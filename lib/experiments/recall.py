@@ -113,14 +113,6 @@ def loss_on(model: nn.Module, data: Recall) -> float:
     return F.cross_entropy(model(data), data.label).item()
 
 
-def gradient_norm(model: Reader, data: Recall) -> float:
-    """Measure how strongly the answer depends on the asked pair: the mean norm of the loss's gradient by it."""
-    embedded = model.embed(data).detach().requires_grad_()
-    logits = model.answer(model.body(embedded)[:, -1])
-    F.cross_entropy(logits, data.label, reduction="sum").backward()
-    return embedded.grad[torch.arange(len(data.place)), data.place].norm(dim=-1).mean().item()
-
-
 def run(arm: str, seed: int) -> dict:
     """Train and test at each distance, at the learning rate with the lowest loss on a validation draw."""
     steps, metrics = 300, {}

@@ -18,6 +18,7 @@ STEPS = 400
 LEARNING_RATES = {
     "attention": (0.003,),
     "attention, positions": (0.003,),
+    "attention, rotary": (0.003,),
     "GRU": (0.01, 0.03),
     "GRU, 4 times the steps": (0.01,),
 }
