@@ -8,6 +8,7 @@ import torch
 
 from lib.data import glimpses, shakespeare
 from lib.data.facts import chained_facts
+from lib.data.induction import NO_LABEL, twice_each
 from lib.data.lookup import planted_signal, simultaneous_lookups
 from lib.data.recall import first_mention, recall
 
@@ -332,3 +333,48 @@ def test_tasks_of_remembering_repeat_for_a_seed(draw_one):
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], other[0])
+
+
+def pairs_of(seed, batch=200, pairs=6, vocab_size=10):
+    return twice_each(batch, pairs, vocab_size=vocab_size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_token_stands_there_twice_and_the_label_followed_the_first():
+    data = pairs_of(0)
+    for tokens, labels, source in zip(*(part.tolist() for part in data), strict=True):
+        assert all(tokens.count(token) == 2 for token in tokens)
+        for place, token in enumerate(tokens):
+            first = tokens.index(token)
+            if first == place:
+                assert (labels[place], source[place]) == (NO_LABEL, 0)
+            else:
+                assert (labels[place], source[place]) == (tokens[first + 1], first + 1)
+
+
+def test_labels_favour_no_token():
+    labels = pairs_of(0, batch=5000).labels
+    share = labels[labels != NO_LABEL].bincount(minlength=10) / (labels != NO_LABEL).sum()
+    assert (share - 1 / 10).abs().max() < 0.01
+
+
+def test_pairs_repeat_for_a_seed_and_leave_torchs_own_chance_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    first, second, other = pairs_of(1), pairs_of(1), pairs_of(2)
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first.tokens, other.tokens)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch": 0}, "batch must be at least 1 but is 0"),
+        ({"pairs": 0}, "pairs must be at least 1 but is 0"),
+        ({"pairs": 11}, "pairs=11 different tokens need a vocab_size of as many but it is 10"),
+    ],
+)
+def test_pairs_refuse(wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        pairs_of(0, **wrong)

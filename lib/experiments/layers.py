@@ -94,7 +94,7 @@ def train(arm, seed, text, vocab_size, *, d_model=None, steps=STEPS, learning_ra
 
 
 @torch.no_grad()
-def test_loss(model: LetterStack, text: Tensor, **narrowed) -> float:
+def unread_loss(model: LetterStack, text: Tensor, **narrowed) -> float:
     """Measure the loss on 1,000 pieces, the same for every model."""
     return loss_of(model, windows(text, 1000, torch.Generator().manual_seed(10_000)), **narrowed).item()
 
@@ -119,4 +119,4 @@ def run(arm: str, seed: int) -> dict:
     """Train an arm and report its loss on unread plays."""
     train_on, _, tested, vocab_size = texts()
     model = train(arm, seed, train_on, vocab_size)
-    return {"loss": test_loss(model, tested), "steps": STEPS, "parameters": count_parameters(model)}
+    return {"loss": unread_loss(model, tested), "steps": STEPS, "parameters": count_parameters(model)}
