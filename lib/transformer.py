@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.attention import MultiHeadAttention
-from lib.reference.contracts import check_count, check_floats, check_leading_axes, check_rank
+from lib.reference.contracts import check_count, check_floats, check_leading_axes, check_rank, check_width
 
 Activation = Callable[[Tensor], Tensor]
 Sublayer = Callable[[Tensor], Tensor]
@@ -344,5 +344,4 @@ def _check_widths(d_model: int, **sequences: Tensor) -> None:
     check_rank(3, **sequences)
     check_leading_axes(**sequences)
     for name, sequence in sequences.items():
-        if sequence.shape[-1] != d_model:
-            raise ValueError(f"{name} has width {sequence.shape[-1]} but d_model={d_model}")
+        check_width(name, sequence, "d_model", d_model)
