@@ -1,8 +1,8 @@
-"""What else could one head do (chapter 05)? Two look-ups at once, twice as many steps as in `lookups`.
+"""What else could one head do (chapter 05)? Two look-ups at once, with the steps of `lookups` unless it says longer.
 
-Against two heads stands one head: alone, wider, with keys and values that see everything, with values that are not
-linear, with a read-out that is not linear, in two layers, and with a query for each question. The last two arms ask
-whether many narrow heads were only trained too briefly, and what a non-linear read-out brings to four look-ups.
+One head is trained three times as long, made wider, given keys and values that see everything, values that are not
+linear, a read-out that is not linear, a second layer, or a query for each question. The last two arms ask what a
+non-linear read-out brings to four look-ups, and whether many narrow heads were only trained too briefly.
 """
 
 import torch
@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from lib.attention import MultiHeadAttention
 from lib.data.lookup import SimultaneousLookups
-from lib.experiments.lookups import D_CUE, NUM_CLASSES, Reader, best, pointing, train
+from lib.experiments.lookups import D_CUE, NUM_CLASSES, STEPS, Reader, best, pointing, train
 from lib.training import seed_everything
 
-STEPS = 800
 LEARNING_RATES = (3e-3, 1e-2)
 BOTH = D_CUE + NUM_CLASSES
 
@@ -75,36 +74,28 @@ class QueryEach(Reader):
 
 
 BUILD = {
-    "two heads": lambda: Reader(2, 2),
-    "one head": lambda: Reader(1, 2),
+    "one head, longer": lambda: Reader(1, 2),
     "one head, twice as wide": lambda: Reader(1, 2, d_model=128),
     "one head, sees all": SeesAll,
     "one head, non-linear values": NonlinearValues,
     "one head, non-linear read-out": lambda: Reader(1, 2, between=nn.ReLU()),
-    "two heads, non-linear read-out": lambda: Reader(2, 2, between=nn.ReLU()),
     "one head, two layers": TwoLayers,
     "one head, a query each": lambda: QueryEach(1, 2),
-    "64 heads": lambda: Reader(64, 2),
     "four look-ups, two heads, non-linear read-out": lambda: Reader(2, 4, between=nn.ReLU()),
+    "64 heads, longer": lambda: Reader(64, 2),
 }
 ARMS = tuple(BUILD)
 
 
-def trained_single(arm: str, seed: int, *, steps: int = STEPS, learning_rate: float = 1e-2) -> Reader:
-    """Build and train an arm, from this seed."""
-    seed_everything(seed)
-    return train(BUILD[arm](), _lookups(arm), seed, steps=steps, learning_rate=learning_rate)
-
-
 def run(arm: str, seed: int) -> dict:
-    """Train an arm at each learning rate and report the best; of one head, also how loud the two items are."""
-    models = {rate: trained_single(arm, seed, learning_rate=rate) for rate in LEARNING_RATES}
-    metrics = {**best(models, _lookups(arm), seed), "steps": STEPS}
-    if arm in ("one head", "one head, non-linear read-out"):
+    """Train an arm at each learning rate and report the best; of one plain head, also how loud the two items are."""
+    lookups, steps = 4 if arm.startswith("four") else 2, 3 * STEPS if arm.endswith("longer") else STEPS
+    models = {}
+    for rate in LEARNING_RATES:
+        seed_everything(seed)
+        models[rate] = train(BUILD[arm](), lookups, seed, steps=steps, learning_rate=rate)
+    metrics = {**best(models, lookups, seed), "steps": steps}
+    if arm in ("one head, longer", "one head, non-linear read-out"):
         weights = pointing(models[metrics["learning rate"]], 2, seed)[0]
         metrics |= {"louder weight": weights.max().item(), "quieter weight": weights.min().item()}
     return metrics
-
-
-def _lookups(arm: str) -> int:
-    return 4 if arm.startswith("four") else 2
