@@ -216,7 +216,7 @@ _LAYER_MISTAKES = [
     Mistake(
         _post_norm,
         "this is post-norm: normalise what goes into a function, not the sum that comes out.",
-        "这是后归一化：应当归一化送进函数的东西，而不是加出来的和。",
+        "这是后置归一化：应当归一化送进函数的东西，而不是加出来的和。",
     ),
     Mistake(
         lambda x, attend, transform: _layer(x, attend, transform, norm=lambda y: y),
