@@ -18,6 +18,7 @@ def check_top_k_weights(my_top_k_weights: Callable) -> bool:
     few = np.array([[0, 0, 0, 1, 0], [1, 0, 0, 0, 1], [1, 1, 1, 1, 0]], dtype=bool)
     none = np.array([[1, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], dtype=bool)
     loud = np.where(some, table - 3000, 3000.0)
+    tied = np.random.default_rng(18).integers(0, 4, (2, 60)).astype(float)
     cases = [
         Case(
             (table, 2, every), "This was (3, 5) scores, k = 2, nothing hidden.", "这里分数是 (3, 5)，k = 2，没有掩盖。"
@@ -45,13 +46,18 @@ def check_top_k_weights(my_top_k_weights: Callable) -> bool:
         ),
         Case(
             (table, 2, none),
-            "Row 1 may attend to nothing: its weights are zeros, so guard the division 0 / 0.",
-            "第 1 行什么都不许看：权重应全为零，请防止 0 / 0。",
+            "Row 1 may attend to nothing: its weights are zeros. Hide with -inf, not -1e9, and guard 0 / 0.",
+            "第 1 行什么都不许看：权重应全为零。请用 -inf 而不是 -1e9 来掩盖，并防止 0 / 0。",
         ),
         Case(
             (loud, 2, some),
             "The scores were around -3000, where exp underflows, hidden ones +3000: subtract the largest kept score.",
             "这里分数在 -3000 左右，exp 会下溢，被掩盖的是 +3000：请先减去保留下来的最大分数。",
+        ),
+        Case(
+            (tied, 7, np.ones((2, 60), dtype=bool)),
+            "Many of 60 scores were equal: argsort is stable only with kind='stable', argpartition never.",
+            "60 个分数里有许多相等：argsort 要写 kind='stable' 才稳定，argpartition 则从不稳定。",
         ),
     ]
     return examine("my_top_k_weights", my_top_k_weights, top_k_attention, cases, _TOP_K_MISTAKES)
@@ -97,6 +103,10 @@ def _one_hot(p, choice):
 
 def _kept(scores, k, mask):
     return top_k_attention(scores, k, mask) > 0
+
+
+def _mass(scores, k, mask):
+    return (np.exp(scores) * _kept(scores, k, mask)).sum(axis=-1, keepdims=True)
 
 
 def _renormalised(weights):
@@ -156,6 +166,16 @@ _TOP_K_MISTAKES = [
         "只保留了一个元素：那是 arg max，应保留 k 个。",
     ),
     Mistake(
+        lambda s, k, m: top_k_attention(s, k + 1, m),
+        "one element too many is kept: the slice [..., :k] gives k of them.",
+        "多保留了一个元素：切片 [..., :k] 给出的才是 k 个。",
+    ),
+    Mistake(
+        lambda s, k, m: top_k_attention(s, k, m) * _mass(s, k, m) / _mass(s, k, m).sum(),
+        "all rows together sum to 1: every row shares its own weight, axis=-1, keepdims=True.",
+        "所有行加在一起才等于 1：应每行各自归一化，即 axis=-1, keepdims=True。",
+    ),
+    Mistake(
         lambda s, k, m: top_k_attention(s, k),
         "the mask has no effect: set the scores where it is False to -inf before you choose.",
         "掩码没有起作用：请在挑选之前把掩码为 False 处的分数设为 -inf。",
@@ -212,6 +232,21 @@ _REINFORCE_MISTAKES = [
         lambda p, j, r, b: (r - b)[:, None] * _one_hot(p, j),
         "the probabilities are missing: raising one score lowers all shares, so it is one-hot minus p.",
         "缺少概率：一个分数提高，别的份额都会下降，所以是 one-hot 减去 p。",
+    ),
+    Mistake(
+        lambda p, j, r, b: _reinforce(p, j, r, b) * _one_hot(p, j),
+        "only the chosen score gets an entry: the others are lowered by their own probabilities, one-hot minus p.",
+        "只有选中的分数有值：其余的分数也要按各自的概率下降，即 one-hot 减去 p。",
+    ),
+    Mistake(
+        lambda p, j, r, b: (r - b)[:, None] * (_one_hot(p, j) - softmax(p)),
+        "softmax is taken twice: the argument holds probabilities already.",
+        "softmax 做了两遍：传进来的已经是概率。",
+    ),
+    Mistake(
+        lambda p, j, r, b: _reinforce(p, j, r, b) / len(p),
+        "everything is divided by B: each example has its own estimate, no mean over the batch.",
+        "全都除以了 B：每个例子有自己的估计，不要对整批取平均。",
     ),
     Mistake(
         lambda p, j, r, b: (r - b)[:, None] * (p * _one_hot(p, j)).sum(-1, keepdims=True) * (_one_hot(p, j) - p),

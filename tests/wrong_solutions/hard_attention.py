@@ -112,6 +112,27 @@ def underflows(scores, k, mask):
     return exponentials / np.maximum(exponentials.sum(axis=-1, keepdims=True), 1e-300)
 
 
+def one_too_many(scores, k, mask):
+    return right_top_k(scores, k + 1, mask)
+
+
+def all_rows_together(scores, k, mask):
+    exponentials = np.exp(hide(scores, highest(hide(scores, mask), k) & mask))
+    return exponentials / exponentials.sum()
+
+
+def large_negative_instead_of_minus_infinity(scores, k, mask):
+    visible = np.where(mask, scores, -1e9)
+    return shares(np.where(highest(visible, k), visible, -1e9))
+
+
+def partitioned(scores, k, mask):
+    visible = hide(scores, mask)
+    kept = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(kept, np.argpartition(-visible, k - 1, axis=-1)[..., :k], True, axis=-1)
+    return shares(hide(scores, kept & mask))
+
+
 def changes_its_arguments(scores, k, mask):
     scores[~mask] = -np.inf
     return shares(hide(scores, highest(scores, k) & mask))
@@ -129,6 +150,13 @@ def right_by_rows(scores, k, mask):
             chosen = scores[row][kept]
             weights[row][kept] = np.exp(chosen - chosen.max()) / np.exp(chosen - chosen.max()).sum()
     return weights
+
+
+def right_by_counting(scores, k, mask):
+    visible, place = hide(scores, mask), np.arange(scores.shape[-1])
+    this, that = visible[..., :, None], visible[..., None, :]
+    ahead = (that > this) | ((that == this) & (place < place[:, None]))
+    return shares(hide(scores, (ahead.sum(axis=-1) < k) & mask))
 
 
 def right_in_torch(scores, k, mask):
@@ -200,6 +228,22 @@ def square_only(p, choice, reward, baseline):
     return (advantage if len(p) == p.shape[1] else advantage[:, None]) * (one_hot(p, choice) - p)
 
 
+def only_the_chosen(p, choice, reward, baseline):
+    return (reward - baseline)[:, None] * one_hot(p, choice) * (1 - p)
+
+
+def softmax_twice(p, choice, reward, baseline):
+    return (reward - baseline)[:, None] * (one_hot(p, choice) - shares(p))
+
+
+def divided_by_the_batch(p, choice, reward, baseline):
+    return (reward - baseline)[:, None] * (one_hot(p, choice) - p) / len(p)
+
+
+def squeezed(p, choice, reward, baseline):
+    return ((reward - baseline)[:, None] * (one_hot(p, choice) - p)).squeeze()
+
+
 def scalar_baseline_only(p, choice, reward, baseline):
     return (reward - float(baseline))[:, None] * (one_hot(p, choice) - p)
 
@@ -212,6 +256,14 @@ def right_in_place_of_a_copy(p, choice, reward, baseline):
     gradient = -p
     gradient[np.arange(len(p)), choice] += 1
     return (gradient.T * (reward - baseline)).T
+
+
+def right_entry_by_entry(p, choice, reward, baseline):
+    baseline = np.broadcast_to(baseline, reward.shape)
+    gradient = np.empty(p.shape)
+    for (i, j), share in np.ndenumerate(p):
+        gradient[i, j] = (reward[i] - baseline[i]) * ((j == choice[i]) - share)
+    return gradient
 
 
 def right_by_autograd(p, choice, reward, baseline):
@@ -241,6 +293,10 @@ WRONG = {
         fills_up_with_hidden: "fewer than k",
         nan_in_an_empty_row: "0 / 0",
         underflows: "underflows",
+        one_too_many: "one element too many",
+        all_rows_together: "all rows together",
+        large_negative_instead_of_minus_infinity: "not -1e9",
+        partitioned: "argpartition never",
         changes_its_arguments: "changes its arguments",
     },
     "check_reinforce_gradient": {
@@ -256,12 +312,16 @@ WRONG = {
         baseline_times_probabilities: "multiply different parts",
         averaged: "the batch is averaged",
         mean_reward: "the mean reward",
+        only_the_chosen: "only the chosen score",
+        softmax_twice: "taken twice",
+        divided_by_the_batch: "divided by B",
+        squeezed: "a single example",
         no_axis: "x[:, None]",
         square_only: "[:, None]",
         scalar_baseline_only: "each example has its own",
     },
 }
 RIGHT = {
-    "check_top_k_weights": [right_top_k, right_by_rows, right_in_torch],
-    "check_reinforce_gradient": [right_reinforce, right_in_place_of_a_copy, right_by_autograd],
+    "check_top_k_weights": [right_top_k, right_by_rows, right_by_counting, right_in_torch],
+    "check_reinforce_gradient": [right_reinforce, right_in_place_of_a_copy, right_entry_by_entry, right_by_autograd],
 }
