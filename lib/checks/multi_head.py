@@ -207,6 +207,11 @@ def _splitting_mistakes() -> list[Mistake]:
             "所有的头用的都是第一个头的列：头 h 拥有第 h * d_k 到 (h + 1) * d_k 列。",
         ),
         Mistake(
+            lambda q, k, v, w_q, w_k, w_v, w_o, H: _with()(q, k, k, w_q, w_k, w_k, w_o, H),
+            "the keys are averaged instead of the values: the weights belong in front of value @ w_value.",
+            "被平均的是键，而不是值：权重要乘的是 value @ w_value。",
+        ),
+        Mistake(
             lambda q, k, v, w_q, w_k, w_v, w_o, H: _with()(q, k, v, w_q.T, w_k, w_v, w_o, H),
             "w_query is transposed: the rule is query @ w_query. (nn.Linear stores its weight transposed.)",
             "w_query 转置了：规则是 query @ w_query。（nn.Linear 存的权重才是转置过的。）",
@@ -228,6 +233,16 @@ def _scaling_mistakes() -> list[Mistake]:
             _with(divisor=lambda d_k, d_model: d_k),
             f"the scores are divided by d_k, without the square root: {divide}",
             f"分数除以了 d_k，少了平方根：{divide_zh}",
+        ),
+        Mistake(
+            _with(divisor=lambda d_k, d_model: np.sqrt(d_model / d_k)),
+            f"the scores are divided by the root of the number of heads: {divide}",
+            f"分数除以了头数的平方根：{divide_zh}",
+        ),
+        Mistake(
+            _with(shares=lambda scores: scores),
+            "the softmax is missing: turn each row of scores into weights that sum to 1 before they meet the values.",
+            "缺少 softmax：先把每一行分数变成加起来为 1 的权重，再去乘值。",
         ),
         Mistake(
             _with(shares=_over(1)),

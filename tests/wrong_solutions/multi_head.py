@@ -161,6 +161,39 @@ def divided_by_width(query, key, value, w_query, w_key, w_value, w_output, num_h
     return merged(attend(q, k, v, divisor=q.shape[-1])) @ w_output
 
 
+def divided_by_heads(query, key, value, w_query, w_key, w_value, w_output, num_heads):
+    q, k, v = (split_plain(x, num_heads) for x in (query @ w_query, key @ w_key, value @ w_value))
+    return merged(attend(q, k, v, divisor=np.sqrt(num_heads))) @ w_output
+
+
+def no_softmax(query, key, value, w_query, w_key, w_value, w_output, num_heads):
+    q, k, v = (split_plain(x, num_heads) for x in (query @ w_query, key @ w_key, value @ w_value))
+    return merged(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]) @ v) @ w_output
+
+
+def keys_averaged(query, key, value, w_query, w_key, w_value, w_output, num_heads):
+    q, k = (split_plain(x, num_heads) for x in (query @ w_query, key @ w_key))
+    return merged(attend(q, k, k)) @ w_output
+
+
+def one_maximum_for_all(query, key, value, w_query, w_key, w_value, w_output, num_heads):
+    q, k, v = (split_plain(x, num_heads) for x in (query @ w_query, key @ w_key, value @ w_value))
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    exponentials = np.exp(scores - scores.max())
+    return merged(exponentials / exponentials.sum(-1, keepdims=True) @ v) @ w_output
+
+
+def right_query_by_query(query, key, value, w_query, w_key, w_value, w_output, num_heads):
+    width, output = w_query.shape[1] // num_heads, np.zeros((*query.shape[:2], w_output.shape[1]))
+    for b, t in np.ndindex(*query.shape[:2]):
+        heads = []
+        for own in (slice(h * width, (h + 1) * width) for h in range(num_heads)):
+            scores = (key[b] @ w_key[:, own]) @ (query[b, t] @ w_query[:, own]) / width**0.5
+            heads.append(shares(scores) @ (value[b] @ w_value[:, own]))
+        output[b, t] = np.hstack(heads) @ w_output
+    return output
+
+
 def softmax_over_heads(query, key, value, w_query, w_key, w_value, w_output, num_heads):
     q, k, v = (split_plain(x, num_heads) for x in (query @ w_query, key @ w_key, value @ w_value))
     return merged(attend(q, k, v, axis=1)) @ w_output
@@ -258,6 +291,10 @@ WRONG = {
         scaled_by_model: "root of d_model",
         no_scaling: "no scaling",
         divided_by_width: "without the square root",
+        divided_by_heads: "root of the number of heads",
+        no_softmax: "the softmax is missing",
+        keys_averaged: "the keys are averaged",
+        one_maximum_for_all: "largest score of each row",
         softmax_over_heads: "over the heads",
         softmax_over_queries: "over the queries",
         one_row_for_all: "share one row",
@@ -278,5 +315,11 @@ WRONG = {
 
 RIGHT = {
     "check_split_heads": [split_plain, split_in_loops, split_with_numpy, split_with_torch],
-    "check_multi_head_attention": [right_plain, right_in_loops, right_as_a_sum, right_with_einsum],
+    "check_multi_head_attention": [
+        right_plain,
+        right_in_loops,
+        right_as_a_sum,
+        right_with_einsum,
+        right_query_by_query,
+    ],
 }
