@@ -579,8 +579,9 @@ def gate_heads(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
 
     $$\mathrm{MultiHead}(Q, K, V) = \mathrm{Concat}(\xi_1 \mathrm{head}_1, \ldots, \xi_h \mathrm{head}_h)W^O$$
 
-    Source: Michel et al. 2019, section 2.1, arXiv:1905.10650. The gates take part in the gradient: its absolute value
-    at gates of 1 is the paper's importance of a head. On leaving the block the gates are gone, also after an error.
+    Source: Michel et al. 2019, section 2.3, arXiv:1905.10650. The gates take part in the gradient: its absolute value
+    at gates of 1, averaged over data, is the importance of a head (their section 4.1). On leaving the block the gates
+    are gone, also after an error.
 
     Args:
         model: A `MultiHeadAttention`, or any module that holds some.
@@ -621,7 +622,7 @@ def gate_heads(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
 def without_heads(model: nn.Module, heads: Mapping[str, Iterable[int]]) -> Iterator[None]:
     """Silence single heads from outside, while the model runs as always: what they say is replaced by zeros.
 
-    Source: Michel et al. 2019, section 2.2, arXiv:1905.10650. Nothing is trained anew and no bias is changed.
+    Source: Michel et al. 2019, section 3.2, arXiv:1905.10650. Nothing is trained anew and no bias is changed.
 
     Args:
         model: A `MultiHeadAttention`, or any module that holds some.
