@@ -1,6 +1,6 @@
 """How far does each of four layers look after longer training (chapter 18)? The separate layers of `layers`, wider."""
 
-from lib.experiments.layers import LAYERS, WINDOW, distances, unread_loss, texts, train
+from lib.experiments.layers import LAYERS, WINDOW, distances, texts, train, unread_loss
 from lib.training import count_parameters
 
 STEPS, D_MODEL = 2000, 48
