@@ -173,7 +173,7 @@ def test_code_can_be_copied(visit, chapter):
         code = block.locator("pre").text_content()
         block.hover()
         block.locator(".copy").click()
-        assert block.locator(".copy [lang=en]").text_content() == "Copied"
+        block.locator(".copy [lang=en]", has_text="Copied").wait_for(state="attached")  # writing takes its time
         assert page.evaluate("navigator.clipboard.readText()") == code
 
 
