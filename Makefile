@@ -37,8 +37,8 @@ notebooks: install ## Run every notebook (or NOTEBOOKS="chapters/04_...ipynb") a
 stress: install ## Five seeds, one and two threads: every band must hold (long)
 	@for threads in 1 2; do for seed in 0 1 2 3 4; do \
 	  echo "== BOOK_SEED=$$seed, $$threads thread(s)"; \
-	  BOOK_SEED=$$seed OMP_NUM_THREADS=$$threads $(PYTEST) -q -n $(JOBS) --dist loadfile \
-	    --nbval-lax --nbval-current-env $(NOTEBOOKS) || exit 1; \
+	  BOOK_SEED=$$seed OMP_NUM_THREADS=$$threads $(PYTEST) -q -n $$(( $$(getconf _NPROCESSORS_ONLN) / threads )) \
+	    --dist loadfile --nbval-lax --nbval-current-env $(NOTEBOOKS) || exit 1; \
 	done; done
 
 lab: export BOOK_PROGRESS = 1

@@ -4,13 +4,16 @@ Shapes: query (..., T, d_k), key (..., S, d_k), value (..., S, d_v), with equal 
 means *may attend*, and broadcasts to (..., T, S). A query that may attend to nothing gets zeros.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.cache import KeyValueCache
 from lib.reference.contracts import (
     check_attention,
     check_bias,
@@ -383,10 +386,12 @@ def _split_heads(x: Tensor, num_heads: int) -> Tensor:
     return x.reshape(B, T, num_heads, D // num_heads).transpose(1, 2)  # (B, H, T, D / H)
 
 
-def _attend_in_heads(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+def _attend_in_heads(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None, scale: float | None = None
+) -> Tensor:
     B, H, T, _ = query.shape
     mask = mask_for_heads(mask, (B, H, T, key.shape[2]))
-    heads = scaled_dot_product_attention(query, key, value, mask, bias=bias)  # (B, H, T, d_v)
+    heads = scaled_dot_product_attention(query, key, value, mask, scale=scale, bias=bias)  # (B, H, T, d_v)
     return heads.transpose(1, 2).reshape(B, T, -1)  # (B, T, D)
 
 
@@ -407,7 +412,9 @@ class MultiHeadAttention(nn.Module):
         value_width: Width of the value; `key_width` when left out.
         bias: Whether the projections have biases.
         positions: Tells queries and keys, each (B, H, T or S, d_k), their places before they meet, both counted from
-            the same first place: for instance `lib.positional.rotate`.
+            the same first place: for instance `lib.positional.rotate`. With a cache it is told the `offset` of the
+            first place.
+        scale: Factor of the dot product; 1 / sqrt(d_model / H) when left out.
 
     Raises:
         ValueError: When d_model is not divisible by `num_heads`, or a width is not an integer of at least 1.
@@ -426,11 +433,12 @@ class MultiHeadAttention(nn.Module):
         key_width: int | None = None,
         value_width: int | None = None,
         bias: bool = True,
-        positions: Callable[[Tensor], Tensor] | None = None,
+        positions: Callable[..., Tensor] | None = None,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         check_heads(d_model, num_heads)
-        self.d_model, self.num_heads, self.positions = d_model, num_heads, positions
+        self.d_model, self.num_heads, self.positions, self.scale = d_model, num_heads, positions, scale
         self.key_width = d_model if key_width is None else key_width
         self.value_width = self.key_width if value_width is None else value_width
         check_count("key_width", self.key_width)
@@ -452,6 +460,7 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         *,
         bias: Tensor | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """Let each query gather from the values what it needs.
 
@@ -461,6 +470,8 @@ class MultiHeadAttention(nn.Module):
             value: (B, S, value_width); the key when left out.
             mask: Boolean, True = may attend: (T, S), (B, T, S) for all heads, or (B, H, T, S); any axis may be 1.
             bias: Floating point, (T, S), (H, T, S) for every sequence or (B, H, T, S); added to the scaled scores.
+            cache: Keys and values of earlier calls. Those of this call are appended (`KeyValueCache`) or, once there,
+                taken from it (`MemoryCache`); S counts all of them, also in `mask` and `bias`.
 
         Returns:
             Output (B, T, d_model).
@@ -474,10 +485,8 @@ class MultiHeadAttention(nn.Module):
             >>> attention(torch.ones(1, 3, 8), torch.ones(1, 4, 5)).shape
             torch.Size([1, 3, 8])
         """
-        key, value = self._defaults(query, key, value)
-        query, key = self._placed(query, key)
-        value = _split_heads(self.w_value(value), self.num_heads)  # (B, H, S, d_v)
-        return self.w_output(_attend_in_heads(query, key, value, mask, bias))  # (B, T, d_model)
+        query, key, value = self._projected(query, key, value, cache)
+        return self.w_output(_attend_in_heads(query, key, value, mask, bias, self.scale))  # (B, T, d_model)
 
     def attention_weights(
         self,
@@ -487,6 +496,7 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         *,
         bias: Tensor | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
         """Compute the weights that `forward` uses for the same arguments: who attends to what, head by head.
 
@@ -496,6 +506,7 @@ class MultiHeadAttention(nn.Module):
             value: As for `forward`; the weights do not depend on it.
             mask: As for `forward`.
             bias: As for `forward`.
+            cache: As for `forward`, before that call; it stays as it is.
 
         Returns:
             Weights (B, H, T, S).
@@ -507,17 +518,25 @@ class MultiHeadAttention(nn.Module):
             >>> MultiHeadAttention(d_model=8, num_heads=2).attention_weights(torch.ones(1, 3, 8)).shape
             torch.Size([1, 2, 3, 3])
         """
-        key, value = self._defaults(query, key, value)
-        query, key = self._placed(query, key)
+        query, key, _ = self._projected(query, key, value, copy.copy(cache))
         mask = mask_for_heads(mask, (*query.shape[:3], key.shape[2]))
-        return attention_weights(query, key, mask, bias=bias)  # (B, H, T, S)
+        return attention_weights(query, key, mask, scale=self.scale, bias=bias)  # (B, H, T, S)
 
-    def _placed(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Project query and key, split them into heads and tell them their places."""
-        query, key = (_split_heads(x, self.num_heads) for x in (self.w_query(query), self.w_key(key)))
-        if self.positions is not None:
-            query, key = self.positions(query), self.positions(key)
-        return query, key  # (B, H, T or S, d_k)
+    def _projected(
+        self, query: Tensor, key: Tensor | None, value: Tensor | None, cache: KeyValueCache | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Project query, key and value, split them into heads and tell queries and keys their places."""
+        key, value = self._defaults(query, key, value)
+        placed = self.positions or (lambda x: x)
+        if self.positions is not None and cache is not None:
+            placed = partial(self.positions, offset=len(cache))
+
+        def project() -> tuple[Tensor, Tensor]:
+            keys = placed(_split_heads(self.w_key(key), self.num_heads))
+            return keys, _split_heads(self.w_value(value), self.num_heads)
+
+        queries = placed(_split_heads(self.w_query(query), self.num_heads))
+        return queries, *(project() if cache is None else cache.extended(project))  # each (B, H, T or S, d_k)
 
     def _defaults(self, query: Tensor, key: Tensor | None, value: Tensor | None) -> tuple[Tensor, Tensor]:
         key = query if key is None else key
@@ -532,7 +551,7 @@ def watch(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     """Look at a model's attention weights from outside, while it runs as always.
 
     Every module inside that has a method `attention_weights` with the arguments of its `forward` is watched. Its
-    weights are computed anew after each call, without gradient; the output stays the fused kernel's. Nothing is
+    weights are computed once more before each call, without gradient; the output stays the fused kernel's. Nothing is
     remembered on a module, and on leaving the block the hooks are gone, also after an error.
 
     Args:
@@ -559,13 +578,13 @@ def watch(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     weights: dict[str, list[Tensor]] = {name: [] for name in watched}
 
     def recorder(name: str):
-        def record(module, args, kwargs, output):
+        def record(module, args, kwargs):  # before the call, which may extend a cache
             with torch.no_grad():
                 weights[name].append(module.attention_weights(*args, **kwargs))
 
         return record
 
-    handles = [module.register_forward_hook(recorder(name), with_kwargs=True) for name, module in watched.items()]
+    handles = [module.register_forward_pre_hook(recorder(name), with_kwargs=True) for name, module in watched.items()]
     try:
         yield weights
     finally:

@@ -1,16 +1,19 @@
 """The Transformer's layers and stacks, put together from attention, a feed-forward network and connections.
 
 Shapes: x (B, T, d_model), memory (B, S, d_model). Masks are boolean, True means *may attend*. Variants are injected: a
-connection decides where the normalisation stands and whether there is a residual path, an activation what the
-feed-forward network does. Layers that share their weights are one layer, several times in a stack.
+connection decides where the normalisation stands and whether there is a residual path; what makes an attention or a
+feed-forward network may be a `functools.partial` of ours, or another class. Layers that share their weights are one
+layer, several times in a stack.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lib.attention import MultiHeadAttention
+from lib.cache import KeyValueCache, MemoryCache
 from lib.reference.contracts import check_count, check_floats, check_leading_axes, check_rank, check_width
 
 Activation = Callable[[Tensor], Tensor]
@@ -31,6 +34,7 @@ class FeedForward(nn.Module):
         d_ff: Width between the two linear maps.
         activation: Applied to the widened (..., d_ff).
         dropout: Share of the widened numbers that training sets to 0.
+        bias: Whether the two linear maps have biases.
 
     Raises:
         ValueError: When a width is not an integer of at least 1, or `dropout` is not between 0 and 1.
@@ -40,12 +44,20 @@ class FeedForward(nn.Module):
         torch.Size([1, 3, 8])
     """
 
-    def __init__(self, d_model: int, d_ff: int, *, activation: Activation = torch.relu, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        *,
+        activation: Activation = torch.relu,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         check_count("d_model", d_model)
         check_count("d_ff", d_ff)
-        self.widen = nn.Linear(d_model, d_ff)
-        self.narrow = nn.Linear(d_ff, d_model)
+        self.widen = nn.Linear(d_model, d_ff, bias=bias)
+        self.narrow = nn.Linear(d_ff, d_model, bias=bias)
         self.activation = activation
         self.dropout = nn.Dropout(dropout)
 
@@ -145,6 +157,9 @@ class EncoderLayer(nn.Module):
         connection: Makes a connection for a width and a `dropout`: `PreNorm`, `PostNorm` or `NoResidual`.
         activation: The feed-forward network's.
         dropout: Of the sublayers' outputs and inside the feed-forward network.
+        attention: Makes the attention for a width and a number of heads: `MultiHeadAttention` or, say,
+            `partial(MultiHeadAttention, positions=rotate)`.
+        feed_forward: Makes the feed-forward network for two widths, an `activation` and a `dropout`.
 
     Raises:
         ValueError: When d_model is not divisible by `num_heads`, a width is not an integer of at least 1, or `dropout`
@@ -164,20 +179,32 @@ class EncoderLayer(nn.Module):
         connection: Connection = PreNorm,
         activation: Activation = torch.relu,
         dropout: float = 0.0,
+        attention: Callable[[int, int], nn.Module] = MultiHeadAttention,
+        feed_forward: Callable[..., nn.Module] = FeedForward,
     ) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(d_model, num_heads)
-        self.feed_forward = FeedForward(d_model, d_ff, activation=activation, dropout=dropout)
+        self.d_model = d_model
+        self.attention = attention(d_model, num_heads)
+        self.feed_forward = feed_forward(d_model, d_ff, activation=activation, dropout=dropout)
         self.around_attention = connection(d_model, dropout=dropout)
         self.around_feed_forward = connection(d_model, dropout=dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, *, bias: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        bias: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
         """Pass a sequence through the layer.
 
         Args:
             x: (B, T, d_model).
-            mask: Boolean, True = may attend: (T, T), (B, T, T) for all heads, or (B, H, T, T); any axis may be 1.
+            mask: Boolean, True = may attend: (T, S), (B, T, S) for all heads, or (B, H, T, S); any axis may be 1.
+                Without a cache S = T.
             bias: Added to the scaled scores, as for `MultiHeadAttention.forward`.
+            cache: This layer's keys and values of earlier places, to which those of x are appended.
 
         Returns:
             (B, T, d_model).
@@ -185,9 +212,16 @@ class EncoderLayer(nn.Module):
         Raises:
             ValueError: As `MultiHeadAttention.forward`.
         """
-        _check_widths(self.attention.d_model, x=x)
-        x = self.around_attention(x, lambda y: self.attention(y, mask=mask, bias=bias))
+        _check_widths(self.d_model, x=x)
+        x = self.around_attention(x, lambda y: self.attention(y, mask=mask, bias=bias, **_given(cache)))
         return self.around_feed_forward(x, self.feed_forward)
+
+
+class DecoderCache(NamedTuple):
+    """What a decoder layer keeps between two calls."""
+
+    self_attention: KeyValueCache
+    cross_attention: MemoryCache
 
 
 class DecoderLayer(nn.Module):
@@ -203,6 +237,8 @@ class DecoderLayer(nn.Module):
         connection: As for `EncoderLayer`.
         activation: As for `EncoderLayer`.
         dropout: As for `EncoderLayer`.
+        attention: As for `EncoderLayer`; makes the self-attention and the cross-attention.
+        feed_forward: As for `EncoderLayer`.
 
     Raises:
         ValueError: As `EncoderLayer`.
@@ -221,11 +257,14 @@ class DecoderLayer(nn.Module):
         connection: Connection = PreNorm,
         activation: Activation = torch.relu,
         dropout: float = 0.0,
+        attention: Callable[[int, int], nn.Module] = MultiHeadAttention,
+        feed_forward: Callable[..., nn.Module] = FeedForward,
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(d_model, num_heads)
-        self.cross_attention = MultiHeadAttention(d_model, num_heads)
-        self.feed_forward = FeedForward(d_model, d_ff, activation=activation, dropout=dropout)
+        self.d_model = d_model
+        self.self_attention = attention(d_model, num_heads)
+        self.cross_attention = attention(d_model, num_heads)
+        self.feed_forward = feed_forward(d_model, d_ff, activation=activation, dropout=dropout)
         self.around_self_attention = connection(d_model, dropout=dropout)
         self.around_cross_attention = connection(d_model, dropout=dropout)
         self.around_feed_forward = connection(d_model, dropout=dropout)
@@ -238,6 +277,7 @@ class DecoderLayer(nn.Module):
         memory_mask: Tensor | None = None,
         *,
         bias: Tensor | None = None,
+        cache: "DecoderCache | None" = None,
     ) -> Tensor:
         """Pass a sequence through the layer, with a memory to look at.
 
@@ -247,6 +287,7 @@ class DecoderLayer(nn.Module):
             mask: Which places of x each place of x may attend to: as for `EncoderLayer`; usually causal.
             memory_mask: Which places of the memory it may: boolean (T, S), (B, T, S) or (B, H, T, S).
             bias: Added to the scaled scores of the self-attention.
+            cache: This layer's keys and values of earlier places and of the memory.
 
         Returns:
             (B, T, d_model).
@@ -254,9 +295,10 @@ class DecoderLayer(nn.Module):
         Raises:
             ValueError: As `MultiHeadAttention.forward`.
         """
-        _check_widths(self.self_attention.d_model, x=x, memory=memory)
-        x = self.around_self_attention(x, lambda y: self.self_attention(y, mask=mask, bias=bias))
-        x = self.around_cross_attention(x, lambda y: self.cross_attention(y, memory, mask=memory_mask))
+        _check_widths(self.d_model, x=x, memory=memory)
+        own, other = (None, None) if cache is None else cache
+        x = self.around_self_attention(x, lambda y: self.self_attention(y, mask=mask, bias=bias, **_given(own)))
+        x = self.around_cross_attention(x, lambda y: self.cross_attention(y, memory, mask=memory_mask, **_given(other)))
         return self.around_feed_forward(x, self.feed_forward)
 
 
@@ -287,11 +329,32 @@ class Encoder(nn.Module):
         self.layers = _stacked(layers)
         self.norm = nn.Identity() if norm is None else norm
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, *, bias: Tensor | None = None) -> Tensor:
-        """Pass x (B, T, d_model) through all layers with the same mask and bias, as `EncoderLayer.forward`."""
-        for layer in self.layers:
-            x = layer(x, mask, bias=bias)
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        bias: Tensor | None = None,
+        cache: Sequence[KeyValueCache] | None = None,
+    ) -> Tensor:
+        """Pass x (B, T, d_model) through all layers with the same mask and bias, as `EncoderLayer.forward`.
+
+        Args:
+            x: As for `EncoderLayer.forward`.
+            mask: As for `EncoderLayer.forward`.
+            bias: As for `EncoderLayer.forward`.
+            cache: One a layer, from `new_cache()`; with a causal mask only, where earlier places do not see later ones.
+
+        Raises:
+            ValueError: As `EncoderLayer.forward`, and when there is not one cache for each layer.
+        """
+        for layer, kept in _with_caches(self.layers, cache):
+            x = layer(x, mask, bias=bias, **_given(kept))
         return self.norm(x)
+
+    def new_cache(self) -> list[KeyValueCache]:
+        """Make an empty cache for each layer."""
+        return [KeyValueCache() for _ in self.layers]
 
 
 class Decoder(nn.Module):
@@ -325,11 +388,39 @@ class Decoder(nn.Module):
         memory_mask: Tensor | None = None,
         *,
         bias: Tensor | None = None,
+        cache: Sequence[DecoderCache] | None = None,
     ) -> Tensor:
-        """Pass x (B, T, d_model) through all layers with the same arguments, as `DecoderLayer.forward`."""
-        for layer in self.layers:
-            x = layer(x, memory, mask, memory_mask, bias=bias)
+        """Pass x (B, T, d_model) through all layers with the same arguments, as `DecoderLayer.forward`.
+
+        Args:
+            x: As for `DecoderLayer.forward`.
+            memory: As for `DecoderLayer.forward`.
+            mask: As for `DecoderLayer.forward`.
+            memory_mask: As for `DecoderLayer.forward`.
+            bias: As for `DecoderLayer.forward`.
+            cache: One a layer, from `new_cache()`; the memory must then be the same in every call.
+
+        Raises:
+            ValueError: As `DecoderLayer.forward`, and when there is not one cache for each layer.
+        """
+        for layer, kept in _with_caches(self.layers, cache):
+            x = layer(x, memory, mask, memory_mask, bias=bias, **_given(kept))
         return self.norm(x)
+
+    def new_cache(self) -> list[DecoderCache]:
+        """Make an empty cache for each layer."""
+        return [DecoderCache(KeyValueCache(), MemoryCache()) for _ in self.layers]
+
+
+def _given(cache: object | None) -> dict[str, object]:
+    """Hand on a cache only where there is one: an injected attention or layer need not know of caches."""
+    return {} if cache is None else {"cache": cache}
+
+
+def _with_caches(layers: nn.ModuleList, caches: Sequence | None) -> Iterable[tuple[nn.Module, object]]:
+    if caches is not None and len(caches) != len(layers):
+        raise ValueError(f"there are {len(caches)} caches for {len(layers)} layers")
+    return zip(layers, caches or [None] * len(layers), strict=True)
 
 
 def _stacked(layers: Iterable[nn.Module]) -> nn.ModuleList:

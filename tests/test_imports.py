@@ -18,7 +18,7 @@ MODULES = {
 # The chain, lowest first. A part may import its own layer and those below.
 CHAIN = [
     {"reference"},
-    {"masks", "positional"},
+    {"masks", "positional", "cache"},
     {"attention", "hard", "efficient"},
     {"transformer", "baselines"},
     {"models"},

@@ -257,7 +257,7 @@ class Twice(nn.Module):
 
 
 def hooks(model):
-    return [len(module._forward_hooks) for module in model.modules()]
+    return [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
 
 
 def test_watching_names_every_module_and_keeps_every_call():
