@@ -18,8 +18,8 @@ def filter_logits(
 ) -> Tensor:
     r"""Sharpen or flatten the next token's distribution and take its unlikely tail away.
 
-    The logits are divided by the temperature; of what then are the probabilities, the `top_k` largest stay, and of these
-    the fewest that together reach `top_p`; ties with the last one of the `top_k` stay too. All others become -inf.
+    The logits are divided by the temperature; of what then are the probabilities, the `top_k` largest stay, and of
+    these the fewest that together reach `top_p`; ties with the last one of the `top_k` stay too. The rest becomes -inf.
 
     Source: Fan et al. 2018, section 5.4, arXiv:1805.04833 (top-k); Holtzman et al. 2019, section 3.1, arXiv:1904.09751
     (top-p, "nucleus").
