@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+Optimizers = Callable[..., list[torch.optim.Optimizer]]
+
 
 def seed_everything(seed: int) -> np.random.Generator:
     """Seed Python, NumPy and PyTorch, so that the same seed draws the same numbers again.
@@ -53,6 +55,56 @@ def shows_progress() -> bool:
     return os.environ.get("BOOK_PROGRESS", "1") != "0" and os.environ.get("CI", "").lower() in ("", "0", "false")
 
 
+def adamw(parameters: list[nn.Parameter], *, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Adjust everything with AdamW.
+
+    Source: Loshchilov and Hutter 2017, arXiv:1711.05101.
+
+    Args:
+        parameters: What is adjusted.
+        learning_rate: The highest learning rate.
+        weight_decay: Decay of the weights towards 0.
+
+    Returns:
+        One optimiser.
+    """
+    return [torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)]
+
+
+def muon(matrices: Iterable[nn.Parameter]) -> Optimizers:
+    r"""Adjust the matrices among the given parameters with Muon, and everything else with AdamW.
+
+    Muon replaces the update of a matrix by one whose singular values are all near 1. It is scaled to the size of
+    AdamW's updates, so that one learning rate serves both. Meant for the matrices inside a stack's layers; embeddings
+    and the layer of the answers belong to AdamW.
+
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; Liu et al. 2025, section 2.2, equation 4,
+    arXiv:2502.16982 (the scale).
+
+    Args:
+        matrices: Of these the parameters with two axes are Muon's, such as of `model.encoder.parameters()`.
+
+    Returns:
+        A function for the argument `optimizers` of `fit`.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+        >>> made = muon(model[0].parameters())(list(model.parameters()), learning_rate=0.1, weight_decay=0.0)
+        >>> [(type(one).__name__, count) for one in made for count in [len(one.param_groups[0]["params"])]]
+        [('Muon', 1), ('AdamW', 3)]
+    """
+    chosen = {id(parameter) for parameter in matrices if parameter.dim() == 2}
+
+    def optimizers(parameters, *, learning_rate, weight_decay):
+        inner = [parameter for parameter in parameters if id(parameter) in chosen]
+        outer = [parameter for parameter in parameters if id(parameter) not in chosen]
+        options = {"lr": learning_rate, "weight_decay": weight_decay}
+        made = [torch.optim.Muon(inner, adjust_lr_fn="match_rms_adamw", **options)] if inner else []
+        return made + adamw(outer, learning_rate=learning_rate, weight_decay=weight_decay) if outer else made
+
+    return optimizers
+
+
 def fit(
     loss: Callable[[int], Tensor],
     parameters: Iterable[nn.Parameter],
@@ -63,9 +115,10 @@ def fit(
     final: float = 0.0,
     weight_decay: float = 0.0,
     clip: float | None = None,
+    optimizers: Optimizers = adamw,
     label: str = "training",
 ) -> list[float]:
-    r"""Lower a loss step by step with AdamW.
+    r"""Lower a loss step by step, with AdamW unless other optimisers are given.
 
     The learning rate rises in a straight line over the first `warmup` steps and then falls along half a cosine to the
     fraction `final` of itself; `final=1` keeps it where it is.
@@ -79,8 +132,9 @@ def fit(
         learning_rate: The highest learning rate.
         warmup: Number of steps in which the learning rate rises; fewer than `steps`.
         final: Learning rate at the end, as a fraction of the highest.
-        weight_decay: AdamW's decay of the weights towards 0.
+        weight_decay: Decay of the weights towards 0.
         clip: Longest norm of the gradient; longer ones are shortened to it. Never when left out.
+        optimizers: Makes the optimisers, each for its share of the parameters: `adamw`, or `muon(...)`.
         label: What the progress bar says. The bar is off where `shows_progress` says so.
 
     Returns:
@@ -103,18 +157,22 @@ def fit(
         raise ValueError(f"steps must be at least 1 but is {steps}")
     if not 0 <= warmup < steps:
         raise ValueError(f"warmup={warmup} must be at least 0 and below steps={steps}")
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    chosen = optimizers(parameters, learning_rate=learning_rate, weight_decay=weight_decay)
+    highest = [(group, group["lr"]) for optimizer in chosen for group in optimizer.param_groups]
     losses = []
     bar = tqdm(range(steps), desc=label, disable=not shows_progress())
     for step in bar:
-        optimizer.param_groups[0]["lr"] = learning_rate * _rate(step, steps, warmup, final)
+        for group, rate in highest:
+            group["lr"] = rate * _rate(step, steps, warmup, final)
         value = loss(step)
         losses.append(_checked(value, step, steps))
-        optimizer.zero_grad()
+        for optimizer in chosen:
+            optimizer.zero_grad()
         value.backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)
-        optimizer.step()
+        for optimizer in chosen:
+            optimizer.step()
         bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
     return losses
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from lib import training
 from lib.data.lookup import planted_signal
-from lib.training import count_parameters, fit, seed_everything, shows_progress
+from lib.training import count_parameters, fit, muon, seed_everything, shows_progress
 
 
 def squares(parameter):
@@ -96,6 +96,47 @@ def test_weight_decay_pulls_towards_zero():
     weight = nn.Parameter(torch.ones(1))
     fit(lambda step: (weight * 0).sum(), [weight], steps=10, learning_rate=0.1, final=1.0, weight_decay=0.5)
     assert weight.item() == pytest.approx(0.95**10, rel=1e-5)
+
+
+def test_muon_adjusts_the_chosen_matrices_and_adamw_the_rest(monkeypatch):
+    seen = {}
+    for kind in (torch.optim.Muon, torch.optim.AdamW):
+
+        def step(self, inner=kind.step, name=kind.__name__):
+            (group,) = self.param_groups
+            seen.setdefault(name, []).append((len(group["params"]), group["lr"]))
+            inner(self)
+
+        monkeypatch.setattr(kind, "step", step)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    before = [parameter.clone() for parameter in model.parameters()]
+    fit(
+        lambda step: model(torch.ones(1, 4)).pow(2).sum(),
+        model.parameters(),
+        steps=2,
+        learning_rate=0.1,
+        optimizers=muon(model[0].parameters()),
+    )
+    assert seen == {"Muon": [(1, 0.1), (1, 0.05)], "AdamW": [(3, 0.1), (3, 0.05)]}
+    assert all((a != b).any() for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_muon_turns_a_matrix_by_an_almost_orthogonal_step_of_adamws_size():
+    generator = torch.Generator().manual_seed(0)
+    slopes, weight = torch.randn(6, 4, generator=generator), nn.Parameter(torch.zeros(6, 4))
+    fit(lambda step: (weight * slopes).sum(), [weight], steps=1, learning_rate=0.1, optimizers=muon([weight]))
+    sizes = torch.linalg.svdvals(-weight.detach()) / (0.1 * 0.2 * 6**0.5)
+    assert sizes.tolist() == pytest.approx([1] * 4, abs=0.35)
+    assert torch.linalg.svdvals(slopes).max() / torch.linalg.svdvals(slopes).min() > 2
+    assert ((weight * slopes).sum() < 0).item()
+
+
+def test_with_no_matrix_to_choose_muon_is_adamw():
+    def once(**options):
+        weight = nn.Parameter(torch.ones(3))
+        return fit(squares(weight), [weight], steps=5, learning_rate=0.1, **options)
+
+    assert once() == once(optimizers=muon([]))
 
 
 @pytest.mark.parametrize(("bad", "word"), [(math.nan, "nan"), (math.inf, "inf")])
