@@ -5,6 +5,7 @@ numbers, "steps" and "parameters" among them. `python -m lib.evidence run NAME` 
 """
 
 import argparse
+import ast
 import hashlib
 import html
 import importlib
@@ -164,11 +165,27 @@ class Recorded:
 
 
 def source_hash(name: str) -> str:
-    """Give the SHA-256 of an experiment's source, the same whatever the line ends."""
-    found = find_spec(_module(name))
-    if found is None:
-        raise ValueError(f"there is no experiment {_module(name)}")
-    return hashlib.sha256(Path(found.origin).read_text(encoding="utf-8").encode()).hexdigest()
+    """Give the SHA-256 of the source of an experiment and of its siblings that it imports, whatever the line ends."""
+    digest = hashlib.sha256()
+    for module in _with_imported(_module(name), []):
+        digest.update(Path(find_spec(module).origin).read_text(encoding="utf-8").encode())
+    return digest.hexdigest()
+
+
+def _with_imported(module: str, found: list[str]) -> list[str]:
+    """Name a module and those of its package that it imports, directly or not: each once, the module itself first."""
+    package, spec = module.rpartition(".")[0], find_spec(module)
+    if spec is None:
+        raise ValueError(f"there is no experiment {module}")
+    found.append(module)
+    for node in ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.rpartition(".")[0] == package and name not in found and find_spec(name):
+                _with_imported(name, found)
+    return found
 
 
 def main() -> None:

@@ -149,6 +149,18 @@ def test_changed_source_is_refused(made):
         recorded("tiny.arms", made / "recorded")
 
 
+@pytest.mark.parametrize("line", ["import tiny.other", "from tiny import other", "from tiny.other import SIZE"])
+def test_changed_source_of_an_imported_experiment_is_refused(tiny, line):
+    (tiny / "other.py").write_text("from tiny.third import SIZE\n", encoding="utf-8")
+    (tiny / "third.py").write_text("SIZE = 1\n", encoding="utf-8")
+    (tiny / "arms.py").write_text(f"{line}\n{EXPERIMENT}", encoding="utf-8")
+    recorder.run("tiny.arms", tiny / "recorded")
+    assert recorded("tiny.arms", tiny / "recorded").rows
+    (tiny / "third.py").write_text("SIZE = 2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"source of 'tiny.arms' has changed"):
+        recorded("tiny.arms", tiny / "recorded")
+
+
 def test_other_line_ends_are_no_change(made):
     (made / "arms.py").write_bytes((made / "arms.py").read_bytes().replace(b"\n", b"\r\n"))
     assert recorded("tiny.arms", made / "recorded").rows
