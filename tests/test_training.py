@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from lib import training
 from lib.data.lookup import planted_signal
-from lib.training import count_parameters, fit, muon, seed_everything, shows_progress
+from lib.training import Muon, count_parameters, fit, muon, seed_everything, shows_progress
 
 
 def squares(parameter):
@@ -100,7 +101,7 @@ def test_weight_decay_pulls_towards_zero():
 
 def test_muon_adjusts_the_chosen_matrices_and_adamw_the_rest(monkeypatch):
     seen = {}
-    for kind in (torch.optim.Muon, torch.optim.AdamW):
+    for kind in (Muon, torch.optim.AdamW):
 
         def step(self, inner=kind.step, name=kind.__name__):
             (group,) = self.param_groups
@@ -129,6 +130,32 @@ def test_muon_turns_a_matrix_by_an_almost_orthogonal_step_of_adamws_size():
     assert sizes.tolist() == pytest.approx([1] * 4, abs=0.35)
     assert torch.linalg.svdvals(slopes).max() / torch.linalg.svdvals(slopes).min() > 2
     assert ((weight * slopes).sum() < 0).item()
+
+
+def test_muon_does_what_torchs_own_does():
+    """Torch's works in bfloat16, so only nearly."""
+    generator = torch.Generator().manual_seed(0)
+    starts = [torch.randn(6, 4, generator=generator), torch.randn(3, 8, generator=generator)]
+    slopes = [[torch.randn(start.shape, generator=generator) for start in starts] for _ in range(3)]
+    reached = []
+    for make in (Muon, partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")):
+        weights = [nn.Parameter(start.clone()) for start in starts]
+        optimizer = make(weights, lr=0.1, weight_decay=0.5)
+        for step in slopes:
+            for weight, slope in zip(weights, step, strict=True):
+                weight.grad = slope
+            optimizer.step()
+        reached.append(weights)
+    for ours, torchs in zip(*reached, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=0, atol=0.01)
+
+
+def test_muon_refuses_what_is_no_matrix_and_skips_what_has_no_gradient():
+    with pytest.raises(ValueError, match=r"^Muon adjusts matrices, with 2 axes, but got a parameter with 1$"):
+        Muon([nn.Parameter(torch.ones(3))], lr=0.1)
+    weight = nn.Parameter(torch.ones(2, 2))
+    Muon([weight], lr=0.1).step()
+    assert torch.equal(weight, torch.ones(2, 2))
 
 
 def test_with_no_matrix_to_choose_muon_is_adamw():
