@@ -215,3 +215,13 @@ def test_role_scores_are_the_attention_at_the_place_meant():
     torch.testing.assert_close(task.role_scores(sharp, data).diag(), torch.ones(4))
     even = torch.full((3, 2, 6, 6), 1 / 6)
     torch.testing.assert_close(task.role_scores(even, data), torch.full((2, 4), 1 / 6))
+
+
+def test_an_injected_scale_replaces_the_square_root_in_output_and_weights():
+    torch.manual_seed(0)
+    unscaled, usual, x = MultiHeadAttention(8, 2, scale=1.0), MultiHeadAttention(8, 2), torch.randn(2, 5, 8)
+    usual.load_state_dict(unscaled.state_dict())
+    with torch.no_grad():
+        usual.w_query.weight *= 2.0  # sqrt(d_k): undoes the division
+    torch.testing.assert_close(unscaled(x), usual(x))
+    torch.testing.assert_close(unscaled.attention_weights(x), usual.attention_weights(x))
