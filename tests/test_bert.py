@@ -12,8 +12,9 @@ from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertModel
 
 from lib.attention import watch
+from lib.data.minilm import minilm_folder, minilm_tokenize
 from lib.masks import causal_mask, padding_mask
-from lib.models.bert import BERT, BERTConfig, BERTForMaskedLM, mask_tokens
+from lib.models.bert import BERT, BERTConfig, BERTForMaskedLM, mask_tokens, mean_pooled
 from lib.training import count_parameters
 
 SIZES = {
@@ -130,6 +131,21 @@ def test_a_head_stored_without_the_prefix_and_with_its_bias_only_at_the_decoder(
 
     ours = BERTForMaskedLM.from_pretrained(rewrite(saved(theirs, tmp_path), bare))
     close(ours(batch()[0]), theirs(batch()[0]).logits)
+
+
+def test_the_real_minilm_gives_the_vectors_of_its_own_library():
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["A man is eating food.", "Someone eats.", "", "The cat sat on the mat, and then it slept. " * 40]
+    theirs = SentenceTransformer(str(minilm_folder()), device="cpu")
+    ours = BERT.from_pretrained(minilm_folder())
+    tokens, lengths = minilm_tokenize(texts)
+    with torch.no_grad():
+        hidden = ours(tokens, mask=padding_mask(lengths, tokens.shape[1]))
+    close(mean_pooled(hidden, lengths), torch.from_numpy(theirs.encode(texts, show_progress_bar=False)))
+    assert count_parameters(ours) == sum(p.numel() for p in theirs.parameters()) == 22_713_216
+    with pytest.raises(ValueError, match=r"missing: .*head\.bias"):  # it was published without its head
+        BERTForMaskedLM.from_pretrained(minilm_folder())
 
 
 @pytest.mark.parametrize(
@@ -268,6 +284,8 @@ TINY = {"vocab_size": 10, "max_length": 6}
             lambda: BERTForMaskedLM(BERTConfig.tiny(**TINY))(torch.tensor([[1, 2]]), where=torch.ones(1, 2)),
             "boolean",
         ),
+        (lambda: mean_pooled(torch.ones(2, 3, 4), torch.tensor([3, 4])), "T=3"),
+        (lambda: mean_pooled(torch.ones(2, 3, 4), torch.tensor([0, 3])), r"\[0, 3\]"),
         (lambda: mask_tokens(torch.tensor([[1]]), mask_id=9, vocab_size=5), "mask_id holds the id 9"),
         (lambda: mask_tokens(torch.tensor([[7]]), mask_id=1, vocab_size=5), "id 7"),
         (lambda: mask_tokens(torch.tensor([[1]]), mask_id=1, vocab_size=5, share=1.5), "share=1.5"),

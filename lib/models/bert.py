@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.masks import padding_mask
 from lib.models.checkpoint import load_weights, read_config, read_tensors, renamed, require
 from lib.models.contracts import check_share, check_sizes, check_tokens
 from lib.positional import LearnedPositions
@@ -333,6 +334,31 @@ def mask_tokens(
     seen = torch.where(chosen & (fate < split[0]), mask_id, tokens)
     seen = torch.where(chosen & (fate >= split[0]) & (fate < split[0] + split[1]), random, seen)
     return MaskedTokens(seen, chosen)
+
+
+def mean_pooled(hidden: Tensor, lengths: Tensor) -> Tensor:
+    r"""Make one vector of length 1 of each text: the mean over its real tokens, normalised.
+
+    Source: Reimers and Gurevych 2019, section 3, arXiv:1908.10084 (the mean); the normalisation is all-MiniLM-L6-v2's.
+
+    Args:
+        hidden: (B, T, d_model).
+        lengths: (B,) integers of at least 1: how many of the T places are real.
+
+    Returns:
+        (B, d_model); the dot product of two of them is their cosine.
+
+    Raises:
+        ValueError: When a length is not between 1 and T.
+
+    Example:
+        >>> mean_pooled(torch.tensor([[[3.0, 0.0], [3.0, 8.0], [9.0, 9.0]]]), torch.tensor([2]))
+        tensor([[0.6000, 0.8000]])
+    """
+    if not (int(lengths.min()) >= 1 and int(lengths.max()) <= hidden.shape[1]):
+        raise ValueError(f"lengths {lengths.tolist()} must lie between 1 and T={hidden.shape[1]}")
+    real = padding_mask(lengths, hidden.shape[1]).transpose(1, 2)  # (B, T, 1)
+    return F.normalize((hidden * real).sum(dim=1) / lengths[:, None], dim=-1)  # (B, d_model)
 
 
 def _start(module: nn.Module) -> None:
