@@ -1,6 +1,6 @@
-"""What attention is compared with: a set pooled without being weighted, and a sequence read step by step."""
+"""What attention is compared with: a set pooled unweighted, a sequence read step by step, an image seen in windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -116,3 +116,61 @@ class GRUSequence(nn.Module):
         if x.shape[-1] != self.d_model:
             raise ValueError(f"x has width {x.shape[-1]} but d_model={self.d_model}")
         return self.gru(x)[0]
+
+
+class SmallCNN(nn.Module):
+    r"""Look at an image through small windows, the same ones everywhere; average what they found, then answer.
+
+    Each layer is a convolution of 3 by 3, a batch normalisation and a ReLU; after the second one, every 2 by 2 places
+    become their maximum.
+
+    Source: LeCun et al. 1989, doi:10.1162/neco.1989.1.4.541 (convolutions that learn); Ioffe and Szegedy 2015,
+    arXiv:1502.03167 (batch normalisation); Lin et al. 2013, section 3.2, arXiv:1312.4400 (average before the answer).
+
+    Args:
+        channels: Channels of the image.
+        widths: Channels of each layer; at least two layers.
+        num_classes: Number of answers.
+
+    Raises:
+        ValueError: When a number is not an integer of at least 1, or there are fewer than two layers.
+
+    Example:
+        >>> SmallCNN(1, [8, 16, 32], 10)(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 10])
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        check_count("channels", channels)
+        check_count("num_classes", num_classes)
+        if len(widths) < 2:
+            raise ValueError(f"widths must name at least 2 layers but is {list(widths)}")
+        layers: list[nn.Module] = []
+        for number, width in enumerate(widths):
+            check_count("a width", width)
+            before = widths[number - 1] if number else channels
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            if number == 1:
+                layers.append(nn.MaxPool2d(2))
+        self.channels = channels
+        self.layers = nn.Sequential(*layers)
+        self.answer = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images.
+
+        Args:
+            images: (B, channels, height, width), at least 2 by 2.
+
+        Returns:
+            Logits (B, num_classes).
+
+        Raises:
+            ValueError: When the images are not floating point, of another rank or number of channels, or empty.
+        """
+        check_floats(images=images)
+        check_rank(4, images=images)
+        if images.shape[1] != self.channels:
+            raise ValueError(f"images have {images.shape[1]} channels but the model reads {self.channels}")
+        return self.answer(self.layers(images).mean(dim=(2, 3)))  # (B, num_classes)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.baselines import GRUSequence, PooledSet, max_pool, mean_pool
+from lib.baselines import GRUSequence, PooledSet, SmallCNN, max_pool, mean_pool
 from lib.training import count_parameters
 
 
@@ -79,3 +79,43 @@ def test_a_pooled_set_hears_its_items_but_not_their_order(pool):
     assert not torch.allclose(model(query, items + 1), model(query, items), atol=1e-3)
     with pytest.raises(ValueError, match=r"^3 queries for 2 sets"):
         model(torch.ones(3, 2), items)
+
+
+def test_a_cnn_is_its_convolutions_and_counts_them():
+    torch.manual_seed(0)
+    model, images = SmallCNN(2, [3, 4, 5], 6).eval(), torch.randn(2, 2, 8, 8)
+    x, fresh = images, (1 + 1e-5) ** 0.5  # batch normalisation in its first state divides by this
+    for conv in (model.layers[0], model.layers[3]):
+        x = (torch.nn.functional.conv2d(x, conv.weight, conv.bias, padding=1) / fresh).relu()
+    x = torch.nn.functional.max_pool2d(x, 2)
+    x = (torch.nn.functional.conv2d(x, model.layers[7].weight, model.layers[7].bias, padding=1) / fresh).relu()
+    expected = x.mean(dim=(2, 3)) @ model.answer.weight.T + model.answer.bias
+    assert torch.allclose(model(images), expected, atol=1e-5)
+    by_hand_count = (9 * 2 * 3 + 3) + (9 * 3 * 4 + 4) + (9 * 4 * 5 + 5) + 2 * (3 + 4 + 5) + (5 * 6 + 6)
+    assert count_parameters(model) == by_hand_count
+
+
+def test_a_cnn_says_the_same_of_an_image_that_has_moved_by_two_pixels_on_empty_paper():
+    torch.manual_seed(0)
+    model, image = SmallCNN(1, [4, 4], 3).eval(), torch.zeros(1, 1, 12, 12)
+    image[..., 4:7, 4:7] = torch.randn(3, 3)
+    assert torch.allclose(model(image.roll(2, dims=3)), model(image), atol=1e-5)
+    assert not torch.allclose(model(image.flip(3)), model(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: SmallCNN(0, [4, 4], 3), "channels must be an integer of at least 1 but is 0"),
+        (lambda: SmallCNN(1, [4, 0], 3), "a width must be an integer of at least 1 but is 0"),
+        (lambda: SmallCNN(1, [4], 3), r"widths must name at least 2 layers but is \[4\]"),
+        (lambda: SmallCNN(1, [4, 4], 3)(torch.ones(2, 3, 8, 8)), "images have 3 channels but the model reads 1"),
+        (
+            lambda: SmallCNN(1, [4, 4], 3)(torch.ones(1, 8, 8)),
+            r"images has rank 3, shape \(1, 8, 8\), but needs rank 4",
+        ),
+    ],
+)
+def test_a_cnn_refuses(call, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        call()
