@@ -2,12 +2,12 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -41,7 +41,6 @@ def start(command, folder, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
 
 
@@ -61,7 +60,10 @@ def kill_after_a_state(process, folder, steps):
             break
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()[0]
-    os.killpg(process.pid, signal.SIGKILL)
+    victims = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for victim in victims:
+        victim.kill()
+    psutil.wait_procs(victims[1:], timeout=30)
     process.communicate()
     return torch.load(state, weights_only=True)["story"]["step"]
 
@@ -92,14 +94,13 @@ def test_the_two_files_are_whole(trial):
     assert story["sha256"] == hashlib.sha256(data).hexdigest()
     assert {t.dtype for t in load_file(trial / f"{NAME}.safetensors").values()} == {torch.float16}
     assert [point["step"] for point in story["curve"]] == [10, 20, 30, 40]
-    assert story["first_losses"][:10] == pytest.approx(story["first_losses"][:10])
     assert len(story["first_losses"]) == 20
     assert story["curve"][0]["training_loss"] == pytest.approx(sum(story["first_losses"][:10]) / 10)
     assert story["curve"][-1]["loss"] < story["curve"][0]["loss"] < story["first_losses"][0]
     assert (story["command"], story["processes"]) == (f"python -m lib.pretrain {NAME}", 1)
     assert story["versions"]["torch"] == torch.__version__
     assert story["recipe"]["seed"] == TRIAL.seed
-    assert story["seconds"] >= 0
+    assert 0 < story["processor_seconds"] <= story["seconds"] + 1
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(trial, tmp_path):
@@ -237,16 +238,6 @@ def test_a_state_of_another_recipe_is_refused_and_a_longer_one_may_go_on(trainin
     assert longer.step == 20
     with pytest.raises(ValueError, match="another recipe"):  # there the rate has begun to fall
         longer.restore(state | {"story": state["story"] | {"step": 21}})
-
-
-def test_muon_learns_and_goes_on_where_it_stopped():
-    recipe = replace(TRIAL, muon=True)
-    first, second = Training(recipe), Training(recipe)
-    losses = [first.advance() for _ in range(3)]
-    second.restore(first.state())
-    rest = [first.advance() for _ in range(17)]
-    assert [second.advance() for _ in range(2)] == rest[:2]
-    assert rest[-1] < losses[0] - 0.3
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():

@@ -90,6 +90,7 @@ def store(name: str, training: Training, *, folder: Path = FOLDER) -> Path:
         "first_losses": story["first"],
         "curve": story["curve"],
         "seconds": round(story["seconds"]),
+        "processor_seconds": round(story["processor_seconds"]),
         "processes": training.processes,
         "versions": {"python": platform.python_version(), "torch": version("torch"), "snownlp": version("snownlp")},
         "sha256": hashlib.sha256(data).hexdigest(),

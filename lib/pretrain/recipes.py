@@ -11,17 +11,16 @@ class Recipe:
     """How to train a masked-character model.
 
     Raises:
-        ValueError: When a number is below its least, or the warm-up is not shorter than the training.
+        ValueError: When a number is below its least, or warm-up and decay do not fit into the steps.
     """
 
     model: BERTConfig  # its vocab_size is set by the data
     steps: int
-    batch: int = 64  # texts a step, of all processes together
+    batch: int = 32  # texts a step, of all processes together
     learning_rate: float = 1e-3
     warmup: int = 200  # first steps, in which the learning rate rises
     decay: int = 1000  # last steps, in which it falls to 0; between them it stays, so that `steps` can be chosen late
     weight_decay: float = 0.01  # of the matrices
-    muon: bool = False  # whether Muon adjusts the matrices of the layers, and AdamW only the rest
     waves: float = 0.02  # spread of the sinusoids as which the position embeddings start; 0 keeps the model's own start
     seed: int = 0
     every: int = 250  # steps from one point of the curve to the next
@@ -52,7 +51,7 @@ class Recipe:
 
 
 RECIPES = {
-    "reviews_bert": Recipe(BERTConfig.tiny(d_model=192, num_heads=6, num_layers=3, d_ff=768), steps=5000),
+    "reviews_bert": Recipe(BERTConfig.tiny(d_model=192, num_heads=6, num_layers=3, d_ff=768), steps=9000, decay=2000),
     # A few seconds of work, to try the command with.
     "reviews_trial": Recipe(BERTConfig.tiny(max_length=24), steps=40, batch=8, warmup=5, decay=20, every=10),
 }

@@ -35,25 +35,16 @@ class Training:
         self.recipe, self.rank, self.processes = recipe, rank, processes
         self.task = MaskedReviews(recipe)
         self.weights = list(self.task.model.parameters())
-        self.optimizers = self._optimizers()
-        self.step, self.seconds = 0, 0.0
+        groups = [
+            {"params": [w for w in self.weights if w.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [w for w in self.weights if w.ndim == 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups)
+        self.step = 0
+        self.seconds = self.processor_seconds = 0.0  # the latter however busy the machine is
         self.first: list[float] = []  # loss of each of the first steps
         self.recent: list[float] = []  # losses since the last point of the curve
         self.curve: list[dict[str, float]] = []
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        recipe, named = self.recipe, dict(self.task.model.named_parameters())
-        inner = {n: w for n, w in named.items() if recipe.muon and ".layers." in n and w.ndim == 2}
-        rest = [w for n, w in named.items() if n not in inner]
-        groups = [
-            {"params": [w for w in rest if w.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [w for w in rest if w.ndim == 1], "weight_decay": 0.0},
-        ]
-        optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups)]
-        if inner:  # Muon's steps are scaled so that AdamW's learning rate suits them
-            decay = {"weight_decay": recipe.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
-            optimizers.append(torch.optim.Muon(list(inner.values()), **decay))
-        return optimizers
 
     def advance(self) -> float:
         """Take one step.
@@ -64,28 +55,27 @@ class Training:
         Raises:
             FloatingPointError: When the loss is not finite.
         """
-        begun = time.perf_counter()
+        begun = time.perf_counter(), time.process_time()
         whole = self.task.batch(self.step)
         # Dropout, where a recipe has it, depends on the step too: no state of a generator has to outlive it.
         torch.manual_seed(generator("dropout", self.recipe.seed, self.step, self.rank).initial_seed())
         logits, wanted = self.task.guesses(Batch(*(part[self.rank :: self.processes] for part in whole)))
         loss = F.cross_entropy(logits, wanted, reduction="sum") / whole.chosen.sum()  # this process's share of the mean
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
         number = self._together(loss.detach())
         if not math.isfinite(number):
             raise FloatingPointError(f"the loss is {number} at step {self.step} of {self.recipe.steps}")
         torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.recipe.rate(self.step)
-            optimizer.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(self.step)
+        self.optimizer.step()
         self.step += 1
         self.first += [number] if self.step <= FIRST else []
         self.recent.append(number)
         self._point()
-        self.seconds += time.perf_counter() - begun
+        self.seconds += time.perf_counter() - begun[0]
+        self.processor_seconds += time.process_time() - begun[1]
         return number
 
     def _together(self, loss: torch.Tensor) -> float:
@@ -113,12 +103,13 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Give all that has to be kept."""
+        story = ("step", "seconds", "processor_seconds", "first", "recent", "curve")
         return {
             "recipe": asdict(self.recipe),
             "vocabulary": self._characters(),
             "model": self.task.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "story": {name: getattr(self, name) for name in ("step", "seconds", "first", "recent", "curve")},
+            "optimizer": self.optimizer.state_dict(),
+            "story": {name: getattr(self, name) for name in story},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -128,13 +119,12 @@ class Training:
             ValueError: When the state belongs to another recipe or vocabulary.
         """
         then, now = dict(state["recipe"]), asdict(self.recipe)
-        if state["story"]["step"] <= min(then["steps"], now["steps"]) - now["decay"]:
-            then["steps"] = now["steps"]
+        if state["story"]["step"] <= min(recipe["steps"] - recipe["decay"] for recipe in (then, now)):
+            then |= {key: now[key] for key in ("steps", "decay")}
         for name, old, new in (("recipe", then, now), ("vocabulary", state["vocabulary"], self._characters())):
             if old != new:
                 raise ValueError(f"the state was written with another {name}: remove it to begin anew")
         self.task.model.load_state_dict(state["model"])
-        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
+        self.optimizer.load_state_dict(state["optimizer"])
         for name, value in state["story"].items():
             setattr(self, name, value)
