@@ -302,12 +302,13 @@ def span_corruption(
 ) -> Corrupted:
     r"""Cut spans out of a text: the model is to say what is missing.
 
-    Of $n$ tokens about $share \cdot n$ are hidden, in about $share \cdot n / mean\_length$ spans, which neither touch
-    each other nor stand at the beginning. How both the hidden and the kept tokens divide into stretches is drawn
+    Of $n$ tokens about $share \cdot n$ are hidden, in about $share \cdot n / mean\_length$ spans, which do not touch
+    each other. How the hidden tokens divide into spans, and the kept ones into what stands between them, is drawn
     uniformly.
 
     Source: Raffel et al. 2019, section 3.1.4 and figure 2, spans as in 3.3.4, arXiv:1910.10683.
-    Differs: no end token yet; whoever makes batches appends it.
+    Differs: their published code always hides the end of a text; here the first and the last token are hidden less
+    often than the others. There is no end token yet; whoever makes batches appends it.
 
     Args:
         tokens: (n,) token ids, at least 2.
@@ -326,7 +327,7 @@ def span_corruption(
     Example:
         >>> draw = torch.Generator().manual_seed(1)
         >>> span_corruption(torch.arange(10, 20), sentinels=[99, 98, 97], share=0.4, mean_length=2, generator=draw)
-        Corrupted(source=tensor([10, 99, 13, 14, 15, 16, 17, 98]), target=tensor([99, 11, 12, 98, 18, 19, 97]))
+        Corrupted(source=tensor([10, 11, 12, 99, 15, 98, 18, 19]), target=tensor([99, 13, 14, 98, 16, 17, 97]))
     """
     check_rank(1, tokens=tokens)
     check_count("the number of tokens", len(tokens), 2)
@@ -339,13 +340,14 @@ def span_corruption(
     spans = min(max(round(hidden / mean_length), 1), n - hidden)
     if len(sentinels) < spans + 1:
         raise ValueError(f"{spans} spans need {spans + 1} sentinels but there are {len(sentinels)}")
-    lengths = zip(_divided(n - hidden, spans, generator), _divided(hidden, spans, generator), strict=True)
+    cut = _divided(hidden, spans, generator)
+    kept = _divided(n - hidden + 2, spans + 1, generator)  # the first and the last stretch may be empty
     source, target, rest = [], [], tokens.tolist()
-    for sentinel, (kept, cut) in zip(sentinels, lengths, strict=False):
-        source += [*rest[:kept], sentinel]
-        target += [sentinel, *rest[kept : kept + cut]]
-        rest = rest[kept + cut :]
-    return Corrupted(tokens.new_tensor(source), tokens.new_tensor([*target, sentinels[spans]]))
+    for sentinel, before, inside in zip(sentinels, [kept[0] - 1, *kept[1:]], cut, strict=False):
+        source += [*rest[:before], sentinel]
+        target += [sentinel, *rest[before : before + inside]]
+        rest = rest[before + inside :]
+    return Corrupted(tokens.new_tensor(source + rest), tokens.new_tensor([*target, sentinels[spans]]))
 
 
 def _divided(total: int, parts: int, generator: torch.Generator | None) -> list[int]:
