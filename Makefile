@@ -32,7 +32,7 @@ book: install-book ## Build the site from the stored outputs into _build/html
 
 notebooks: install ## Run every notebook (or NOTEBOOKS="chapters/04_...ipynb") afresh and store its outputs
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level WARN \
-	  --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
+	  --ExecutePreprocessor.record_timing=False --ExecutePreprocessor.coalesce_streams=True $(NOTEBOOKS)
 
 stress: install ## Five seeds, one and two threads: every band must hold (long)
 	@for threads in 1 2; do for seed in 0 1 2 3 4; do \
