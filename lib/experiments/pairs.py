@@ -2,8 +2,8 @@
 
 Three models of equal size are trained for equally many steps on the same sentences, BERT also for three times as many.
 In XLNet's and BERT's training the same one to three neighbouring words are hidden; XLNet predicts them in a random
-order, BERT all at once. Then the two words of a place are hidden in sentences that training never saw, and each model is
-asked in several ways.
+order, BERT all at once. Then the two words of a place are hidden in sentences that training never saw, and each model
+is asked in several ways.
 """
 
 from functools import cache
