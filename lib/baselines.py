@@ -174,3 +174,83 @@ class SmallCNN(nn.Module):
         if images.shape[1] != self.channels:
             raise ValueError(f"images have {images.shape[1]} channels but the model reads {self.channels}")
         return self.answer(self.layers(images).mean(dim=(2, 3)))  # (B, num_classes)
+
+
+class NGram:
+    r"""Predict the next token by counting what followed the last few tokens, blended over all context lengths.
+
+    $$p_k(x \mid h) = \frac{c(hx) + u(h)\, p_{k - 1}(x \mid h')}{c(h) + u(h)}$$
+
+    Here $h$ are the last $k - 1$ tokens, $h'$ the same without the first, $c$ counts, and $u(h)$ is the number of
+    different tokens seen behind $h$: the more of them, the likelier is one not seen yet. $p_0$ is uniform, and a
+    context that was never seen leaves the word to the shorter one.
+
+    Source: Witten and Bell 1991, method C, in the interpolated form of Chen and Goodman 1999, section 2.5.
+
+    Args:
+        text: (N,) integers to count in.
+        order: Longest n-gram; 1 counts single tokens, 2 pairs.
+        vocab_size: Number of different tokens.
+
+    Raises:
+        ValueError: When `order` or `vocab_size` is not an integer of at least 1, the text is too short, holds an id
+            outside the vocabulary, or n-grams so long have too many forms to be numbered.
+
+    Example:
+        >>> model = NGram(torch.tensor([0, 1, 0, 1, 0, 2]), order=2, vocab_size=3)
+        >>> model.probabilities(torch.tensor([[0, 1]]))[:, 0, 0]  # of 1 behind 0: order 1, order 2
+        tensor([0.3333, 0.5333], dtype=torch.float64)
+    """
+
+    def __init__(self, text: Tensor, *, order: int, vocab_size: int) -> None:
+        check_count("order", order)
+        check_count("vocab_size", vocab_size)
+        if len(text) < order:
+            raise ValueError(f"the text has {len(text)} tokens but order={order}")
+        if vocab_size**order >= 2**63:
+            raise ValueError(f"{vocab_size} tokens have too many sequences of {order} to be numbered in 64 bits")
+        if not 0 <= int(text.min()) <= int(text.max()) < vocab_size:
+            raise ValueError(f"text holds ids from {int(text.min())} to {int(text.max())} but vocab_size={vocab_size}")
+        self.order, self.vocab_size = order, vocab_size
+        self.tables = []  # for each length: n-grams and their counts; contexts, their counts and numbers of followers
+        for length in range(1, order + 1):
+            grams, counts = self._numbered(text[None], length)[0].unique(return_counts=True)
+            contexts, place = (grams // vocab_size).unique(return_inverse=True)
+            total = torch.zeros(len(contexts), dtype=torch.int64).index_add_(0, place, counts)
+            self.tables.append((grams, counts, contexts, total, place.bincount()))
+
+    def __len__(self) -> int:
+        """Give the number of counts that are kept."""
+        return sum(len(grams) for grams, *_ in self.tables)
+
+    def probabilities(self, pieces: Tensor) -> Tensor:
+        """Say how likely each token of pieces (B, T + 1) is after those before it in its piece, but for the first.
+
+        Returns:
+            (order, B, T): by models of order 1, 2, ... A place with less before it than an order looks at gets what the
+            shorter context says.
+        """
+        B, T = pieces.shape[0], pieces.shape[1] - 1
+        blended, by_order = torch.full((B, T), 1 / self.vocab_size, dtype=torch.float64), []
+        for length, (grams, counts, contexts, total, followers) in enumerate(self.tables, start=1):
+            grams_here = self._numbered(pieces, length)[:, length == 1 :]  # (B, T') that end at a token to predict
+            times = _looked_up(grams_here, grams, counts)
+            behind = _looked_up(grams_here // self.vocab_size, contexts, total)
+            kinds = _looked_up(grams_here // self.vocab_size, contexts, followers)
+            shorter = blended[:, T - grams_here.shape[1] :]
+            mixed = (times + kinds * shorter) / (behind + kinds).clamp(min=1)
+            blended = blended.clone()
+            blended[:, T - grams_here.shape[1] :] = torch.where(behind > 0, mixed, shorter)
+            by_order.append(blended)
+        return torch.stack(by_order)
+
+    def _numbered(self, texts: Tensor, length: int) -> Tensor:
+        """Give each run of `length` tokens in texts (B, N) a number of its own: (B, N - length + 1)."""
+        runs = texts.unfold(1, length, 1)  # (B, N - length + 1, length)
+        return runs @ self.vocab_size ** torch.arange(length - 1, -1, -1)
+
+
+def _looked_up(wanted: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Find each wanted number among sorted keys and give its value, 0 where it is not there."""
+    place = torch.searchsorted(keys, wanted.contiguous()).clamp(max=len(keys) - 1)
+    return torch.where(keys[place] == wanted, values[place], 0)
