@@ -26,8 +26,8 @@ from lib.transformer import FeedForward, PostNorm
 class XLNetConfig:
     """The sizes of an XLNet.
 
-    Source: Yang et al. 2019, appendix A.4 (the large model), arXiv:1906.08237; the base model is the released
-    `xlnet-base-cased`, of 116,718,336 parameters without the bias of its output.
+    Source: Yang et al. 2019, section 3.1, arXiv:1906.08237: the sizes of BERT, no count given. The released
+    `xlnet-base-cased` has 116,718,336 parameters, `xlnet-large-cased` 360,268,800, without the bias of the output.
 
     Raises:
         ValueError: When a size is not an integer of at least 1, d_model is odd or not divisible by `num_heads`, or
