@@ -51,7 +51,7 @@ class Recipe:
 
 
 RECIPES = {
-    "reviews_bert": Recipe(BERTConfig.tiny(d_model=192, num_heads=6, num_layers=3, d_ff=768), steps=6000, decay=1500),
+    "reviews_bert": Recipe(BERTConfig.tiny(d_model=192, num_heads=6, num_layers=3, d_ff=768), steps=5100, decay=1000),
     # A few seconds of work, to try the command with.
     "reviews_trial": Recipe(BERTConfig.tiny(max_length=24), steps=40, batch=8, warmup=5, decay=20, every=10),
 }
