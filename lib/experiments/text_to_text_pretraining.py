@@ -1,0 +1,74 @@
+"""Does filling holes first help to judge sentences later (chapter 13)? Equal numbers of steps, few or many labels.
+
+The judgement: does the verb agree with its subject? Pre-training fills holes in sentences that nobody has judged;
+fine-tuning shows sentences with their judgement. From scratch, all the steps are fine-tuning. The control fills holes
+in sentences whose verbs agree only by chance, in which there is nothing to learn about agreement.
+"""
+
+import random
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lib.data.text_tasks import END, PAD, SENTINELS, encode, examples, sentence
+from lib.experiments.text_to_text import CONFIG, exact_match, tensors, train
+from lib.models.t5 import T5, span_corruption
+from lib.training import count_parameters, seed_everything
+
+PRETRAIN, FINE_TUNE = 240, 160
+FEW, MANY = 60, 4000
+ARMS = (
+    "few labels, pre-trained",
+    "few labels, from scratch",
+    "few labels, control",
+    "many labels, pre-trained",
+    "many labels, from scratch",
+)
+
+
+def with_holes(seed: int, *, number: int = 4000, agree: bool = True) -> tuple[Tensor, Tensor]:
+    """Draw sentences and cut holes into them: sources (B, S) and targets (B, T), padded.
+
+    No sentence of the tests is among them, right or wrong.
+    """
+    rng, draw = random.Random(f"holes {seed}"), torch.Generator().manual_seed(seed)
+    kept_for_tests = {stem(one.source) for one in examples("judge", 300, seed=seed, test=True)}
+    sources, targets, end = [], [], torch.tensor([END])
+    while len(sources) < number:
+        text = sentence(rng, agrees=agree or rng.random() < 0.5)
+        if stem(text) in kept_for_tests:
+            continue
+        tokens = encode([text])[0, :-1]
+        source, target = span_corruption(tokens, sentinels=SENTINELS, generator=draw)
+        sources.append(torch.cat([source, end]))
+        targets.append(torch.cat([target, end]))
+    return tuple(pad_sequence(rows, batch_first=True, padding_value=PAD) for rows in (sources, targets))
+
+
+def stem(text: str) -> str:
+    """Give what a sentence and its wrong twin have in common: all but the verb's ending, without a prefix."""
+    return text.removeprefix("judge: ").removesuffix("s")
+
+
+def pretrained(seed: int, *, agree: bool = True) -> T5:
+    """Train a model to fill holes."""
+    seed_everything(seed)
+    return train(T5(CONFIG), with_holes(seed, agree=agree), seed, steps=PRETRAIN)
+
+
+def run(arm: str, seed: int) -> dict:
+    """Pre-train where the arm says so, fine-tune for what is left of the steps, and test."""
+    labels, _, way = arm.partition(" labels, ")
+    judged = tensors(examples("judge", FEW if labels == "few" else MANY, seed=seed))
+    if way == "from scratch":
+        seed_everything(seed)
+        model = train(T5(CONFIG), judged, seed, steps=PRETRAIN + FINE_TUNE)
+    else:
+        model = train(pretrained(seed, agree=way == "pre-trained").train(), judged, seed, steps=FINE_TUNE)
+    return {
+        "accuracy": exact_match(model, "judge", seed),
+        "labels": len(judged[0]),
+        "steps": PRETRAIN + FINE_TUNE,
+        "parameters": count_parameters(model),
+    }
