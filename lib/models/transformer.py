@@ -147,7 +147,7 @@ class Transformer(nn.Module):
         seen = 0 if cache is None else len(cache[0].self_attention)
         x = self._embedded("target", target, seen)
         T = target.shape[1]
-        mask = causal_mask(seen + T, device=target.device)[seen:]  # (T, seen + T)
+        mask = causal_mask(T, seen + T, device=target.device)
         x = self.decoder(x, memory, mask, self._visible(source), cache=cache)
         return x @ self.embedding.weight.T  # (B, T, vocab_size)
 
