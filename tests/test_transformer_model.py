@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lib.attention import additive_score, softmax, watch
+from lib.experiments import translation
 from lib.models.recurrent import BahdanauTranslator, RecurrentConfig, RecurrentTranslator
 from lib.models.transformer import Transformer, TransformerConfig
 from lib.positional import sinusoidal_positions
@@ -293,3 +294,37 @@ def test_more_new_tokens_than_positions_are_named():
         model.embedding.weight[3] = 10
     with pytest.raises(ValueError, match="target is 21 long but there are 20 positions"):
         model.translate(SOURCE, max_length=50)
+
+
+def test_a_silenced_kind_of_attention_tells_nothing():
+    model = randomised(translation.build("Transformer"))
+    other = torch.tensor([[4, 30, 7, 20, 3], [9, 40, 0, 0, 0], [11, 50, 9, 8, 0]])
+    written = torch.tensor([[1, 9, 3, 7], [1, 9, 2, 0], [1, 9, 9, 10]])  # differs at place 1
+    assert not torch.allclose(model.encode(SOURCE)[:, 2:], model.encode(other)[:, 2:])
+    with translation.silenced(model, "encoder"):  # place 2 holds the same word in both, and hears of no other
+        torch.testing.assert_close(model.encode(SOURCE)[::2, 2], model.encode(other)[::2, 2])
+    with translation.silenced(model, "cross"):
+        torch.testing.assert_close(model(SOURCE, TARGET), model(other, TARGET))
+        assert not torch.allclose(model(SOURCE, TARGET)[0, 3], model(SOURCE, written)[0, 3])
+    with translation.silenced(model, "decoder"):
+        torch.testing.assert_close(model(SOURCE, TARGET)[0, 3], model(SOURCE, written)[0, 3])
+        assert not torch.allclose(model(SOURCE, TARGET), model(other, TARGET))
+
+
+def test_pointing_counts_only_what_is_known():
+    weights = torch.eye(4)[torch.tensor([[0, 2, 1, 3], [3, 3, 0, 0]])]  # (2, 4, 4)
+    assert translation.pointed(weights, torch.tensor([[0, 1, -1, 3], [3, -1, -1, 0]])) == 0.8
+
+
+def test_the_arms_have_one_size_and_equal_seconds_their_own_steps():
+    sizes = {arm: count_parameters(translation.build(arm)) for arm in translation.ARMS}
+    assert max(sizes.values()) < 1.03 * min(sizes.values())
+    assert {arm: translation.steps_of(arm) for arm in translation.ARMS} == {
+        "Transformer": 500,
+        "GRU, attention": 500,
+        "GRU, no attention": 500,
+        "GRU, attention, equal seconds": 350,
+        "GRU, no attention, equal seconds": 600,
+    }
+    with pytest.raises(ValueError, match="no arm 'LSTM'; there are Transformer, GRU, attention"):
+        translation.build("LSTM")
