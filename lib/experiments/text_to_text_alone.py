@@ -1,4 +1,4 @@
-"""What does a task reach that has all the steps for itself (chapter 13)? The two hardest tasks of `text_to_text`, alone.
+"""What does a task reach with all the steps for itself (chapter 13)? The two hardest tasks of `text_to_text`, alone.
 
 As many steps for one task as *one model* has for four: four times the time for the same work, and four times the
 examples of the task in each batch.
