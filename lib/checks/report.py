@@ -78,7 +78,7 @@ def _examine(function, right, cases, mistakes) -> Finding | None:
         return _in(case, en, zh)
     if answer is None or answer is Ellipsis:
         raise UnwrittenError
-    if not isinstance(answer, np.ndarray | np.generic):
+    if not isinstance(answer, np.ndarray | np.generic | float | int):  # a plain number is as good as NumPy's
         kind = type(answer).__name__
         return f"it returns {kind}, not a NumPy array.", f"返回的是 {kind}，而不是 NumPy 数组。"
     answer = np.asarray(answer)
@@ -114,7 +114,9 @@ def _difference(case, answer, expected) -> Finding:
         )
     place = tuple(int(index) for index in np.argwhere(~np.isclose(answer, expected, rtol=1e-4, atol=1e-5))[0])
     at, found, wanted = ", ".join(map(str, place)), _shown(answer[place]), _shown(expected[place])
-    return _in(case, f"output[{at}] is {found}, not {wanted}", f"output[{at}] 是 {found}，应为 {wanted}")
+    what = f"output[{at}]" if place else "the output"
+    which = f"output[{at}] " if place else "结果"
+    return _in(case, f"{what} is {found}, not {wanted}", f"{which}是 {found}，应为 {wanted}")
 
 
 def _shown(entry) -> str:

@@ -237,7 +237,7 @@ WRONG = {
         not_shifted: "its own token",
         shifted_back: "the wrong way",
         rolled: "np.roll brings it round",
-        rolled_over_everything: "output[] is",
+        rolled_over_everything: "the output is",
         negative: "the sign",
         summed: "adds the predictions up",
         divided_by_all: "only B * (T - 1)",
@@ -252,7 +252,6 @@ WRONG = {
         one_each: "one loss a prediction",
         overflowing_loss: "exp overflows",
         logarithm_of_shares: "log gives -inf",
-        plain_number: "returns float",
         shifts_in_place: "changes its arguments",
     },
     "check_top_p": {
@@ -274,6 +273,6 @@ WRONG = {
 }
 
 RIGHT = {
-    "check_next_token_loss": [right_loss, right_loss_in_loops, right_loss_with_torch],
+    "check_next_token_loss": [right_loss, right_loss_in_loops, right_loss_with_torch, plain_number],
     "check_top_p": [right_top_p, right_by_running_sum, right_by_counting_likelier],
 }

@@ -274,12 +274,11 @@ WRONG = {
         differences: "compare their logarithms",
         against_even: "even table",
         nan_at_zero: "leave them out",
-        python_number: "not a NumPy array",
     },
 }
 
 RIGHT = {
     "check_permutation_masks": [masks_in_loops, masks_of_lib],
     "check_relative_shift": [shift_in_loops, shift_of_rows, shift_of_lib],
-    "check_cost_of_independence": [three_entropies],
+    "check_cost_of_independence": [three_entropies, python_number],
 }
