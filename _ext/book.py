@@ -15,7 +15,19 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.errors import ConfigError
 
-from _ext import bilingual, glossary, mathematics, notebook, search_language
+from _ext import (
+    bilingual,
+    book_pages,
+    chapter_role,
+    claims,
+    downloads,
+    first_use,
+    glossary,
+    mathematics,
+    notebook,
+    references,
+    search_language,
+)
 
 HERE = Path(__file__).parent
 STATIC = HERE.parent / "_static"
@@ -93,13 +105,9 @@ def _description(doctree: nodes.document | None) -> str:
     return "A bilingual course on attention in which every claim is proved by an experiment."
 
 
-def _notebook_links(app, context, pagename: str) -> list[dict]:
+def _notebook_links(app, pagename: str) -> list[dict[str, str]]:
     source = Path(app.env.doc2path(pagename)).relative_to(app.srcdir).as_posix()
-    links: list[dict] = repository_links(app.config.book_repository, app.config.book_branch, source)
-    if source.endswith(".ipynb"):
-        url = context["pathto"](f"_sources/{context['sourcename']}", 1)
-        links.insert(0, {"url": url, "en": "Download notebook", "zh": "下载笔记本", "download": True})
-    return links
+    return repository_links(app.config.book_repository, app.config.book_branch, source)
 
 
 def _page_context(app, pagename: str, _template, context, doctree) -> None:
@@ -118,9 +126,11 @@ def _page_context(app, pagename: str, _template, context, doctree) -> None:
     }
     context["description"] = _description(doctree)
     context["page_contents"] = _contents(context.get("toc", "")) if is_page else ""
-    context["notebook_links"] = _notebook_links(app, context, pagename) if is_page else []
+    context["notebook_links"] = _notebook_links(app, pagename) if is_page else []
+    context["downloads"] = downloads.links(app, pagename)
     context["repository"] = app.config.book_repository
     context["first_paint_script"] = (HERE / "theme" / "first_paint.js").read_text(encoding="utf-8").strip()
+    context["has_claims"] = 'id="claims-table"' in context["body"]
     context["version_of"] = _versions()
 
 
@@ -156,6 +166,21 @@ def _write_start_page(app, error) -> None:
         Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
 
 
+# In the order in which their transforms of equal priority run.
+PARTS = (
+    bilingual,
+    notebook,
+    mathematics,
+    glossary,
+    book_pages,
+    chapter_role,
+    claims,
+    downloads,
+    first_use,
+    references,
+)
+
+
 def setup(app) -> dict[str, bool]:
     """Register the theme, the configuration and the parts."""
     app.add_html_theme("bilingual_book", str(HERE / "theme"))
@@ -166,7 +191,7 @@ def setup(app) -> dict[str, bool]:
     app.add_config_value("book_look", _hash([*STATIC.rglob("*.*"), *HERE.glob("theme/*")]), "html", str)
     app.add_config_value("comments_config", {}, "")  # Jupyter Book always passes it on
     app.add_search_language(search_language.EnglishAndChinese)
-    for part in (bilingual, notebook, mathematics, glossary):
+    for part in PARTS:
         part.setup(app)
     app.connect("builder-inited", _add_filters)
     app.connect("html-page-context", _page_context)

@@ -16,6 +16,16 @@ def load_terms(path: Path) -> list[dict[str, str]]:
         return sorted(tomllib.load(file)["term"], key=lambda term: term["en"].casefold())
 
 
+def anchor(term: dict[str, str]) -> str:
+    """Return the name under which an entry can be reached.
+
+    Example:
+        >>> anchor({"en": "policy gradient (REINFORCE)"})
+        'term-policy-gradient-reinforce'
+    """
+    return f"term-{nodes.make_id(term['en'])}"
+
+
 class Glossary(SphinxDirective):
     """Print every term: its two names, then a sentence in each language."""
 
@@ -26,7 +36,7 @@ class Glossary(SphinxDirective):
         return [self._entry(term) for term in load_terms(Path(absolute))]
 
     def _entry(self, term: dict[str, str]) -> nodes.container:
-        entry = nodes.container(classes=["term"], ids=[f"term-{nodes.make_id(term['en'])}"])
+        entry = nodes.container(classes=["term"], ids=[anchor(term)])
         names = [nodes.inline("", term["en"], classes=["language-en", "keep"])]
         if term["zh"] != term["en"]:
             names += [nodes.inline("", " · "), nodes.inline("", term["zh"], classes=["language-zh", "keep"])]

@@ -137,7 +137,7 @@ def _note_response(page, response):
 def weight(page):
     """Return how many bytes a page needs when its texts travel compressed."""
     page.wait_for_load_state("networkidle")
-    compressed = {url: response.body() for url, response in page.bytes.items()}
+    compressed = {url: response.body() for url, response in list(page.bytes.items())}
     return sum(
         len(body) if url.endswith((".woff2", ".png")) else len(gzip.compress(body)) for url, body in compressed.items()
     )

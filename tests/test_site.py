@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -153,18 +152,6 @@ def test_the_chapters_slide_in_on_a_phone(visit, chapter):
         page.keyboard.press("Escape")
         link.wait_for(state="hidden")
         assert page.locator("#open-navigation").evaluate("button => button === document.activeElement")
-
-
-def test_a_chapter_offers_its_notebook(visit, notebooks):
-    root = Path(__file__).parent.parent
-    for source in notebooks:
-        with visit(f"chapters/{source.stem}.html") as page:
-            link = page.locator("a[download]")
-            assert link.is_visible()
-            address = link.evaluate("link => link.href")
-            assert address.endswith(f"/{source.name}")
-            assert page.request.get(address).body() == (root / "chapters" / source.name).read_bytes()
-            assert page.locator(".notebook-links li").count() == 1  # no repository is configured: no other link
 
 
 def test_code_can_be_copied(visit, chapter):
