@@ -302,7 +302,7 @@ def test_public_names_have_types_and_a_docstring_that_says_what_is_raised(node):
         if function.name.startswith("_") and function.name != "__init__":
             continue
         arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-        untyped = [a.arg for a in arguments if a.annotation is None and a.arg != "self"]
+        untyped = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
         assert not untyped
         assert function.returns is not None, f"{function.name} does not say what it returns"
         said = docstring + (ast.get_docstring(function) or "")
