@@ -159,7 +159,7 @@ def test_a_chapter_offers_its_notebook_in_three_ways(visit, notebooks, script):
             assert [address.rpartition("/")[2] for address in addresses] == [
                 f"{source.stem}{ending}.ipynb" for ending in (".en", ".zh", "")
             ]
-            words = links.all_inner_texts()
+            words = [" ".join(text.split()) for text in links.all_inner_texts()]
             assert words == (["English", "中文", "Both"] if script else ["English", "中文", "Both · 双语"])
             for address, language in zip(addresses, ("en", "zh", "both"), strict=True):
                 assert page.request.get(address).json() == downloads.in_language(read(source), language)
