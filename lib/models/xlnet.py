@@ -87,8 +87,8 @@ def permutation_mask(order: Tensor, *, known: int = 0) -> Masks:
     With $z_t$ the place that is predicted at step t, the content stream at $z_t$ reads $z_1, \ldots, z_t$ and the query
     stream $z_1, \ldots, z_{t - 1}$.
 
-    Source: Yang et al. 2019, section 2.3, arXiv:1906.08237; `known` is its partial prediction, where the first places of
-    the order serve as context only. That these read one another is the released code's.
+    Source: Yang et al. 2019, section 2.3, arXiv:1906.08237; `known` is its partial prediction, where the first places
+    of the order serve as context only. That these read one another is the released code's.
 
     Args:
         order: (T,) or (B, T) integers; each row holds the places 0 ... T - 1 in the order of prediction.
