@@ -328,3 +328,14 @@ def test_the_arms_have_one_size_and_equal_seconds_their_own_steps():
     }
     with pytest.raises(ValueError, match="no arm 'LSTM'; there are Transformer, GRU, attention"):
         translation.build("LSTM")
+
+
+@pytest.mark.parametrize("kind", [RecurrentTranslator, BahdanauTranslator])
+def test_writing_at_once_is_writing_step_by_step(kind):
+    model = randomised(kind(SMALL))
+    read, state = model._read(SOURCE)
+    steps = []
+    for t in range(4):
+        logits, state = model._write(model.embedding(TARGET[:, t : t + 1]), read, state)
+        steps.append(logits)
+    torch.testing.assert_close(model(SOURCE, TARGET), torch.cat(steps, dim=1), rtol=1e-4, atol=1e-5)
