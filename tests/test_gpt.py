@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from lib.attention import watch
 from lib.masks import padding_mask
 from lib.models.gpt import GPT, GPTConfig
 from lib.training import count_parameters, fit
@@ -67,6 +68,18 @@ def trained_a_little(config=TINY, seed=0):
 def test_the_presets_have_the_published_sizes(preset, parameters):
     with torch.device("meta"):
         assert count_parameters(GPT(getattr(GPTConfig, preset)())) == parameters
+    assert f"{parameters:,} parameters" in getattr(GPTConfig, preset).__doc__
+
+
+@pytest.mark.parametrize(
+    ("preset", "printed"),
+    [("gpt2_small", 117), ("gpt2_medium", 345), ("gpt2_large", 762), ("gpt2_xl", 1542), ("gpt3_175b", 175_000)],
+)
+def test_the_papers_figures_stand_beside_them_and_are_near(preset, printed):
+    with torch.device("meta"):
+        parameters = count_parameters(GPT(getattr(GPTConfig, preset)()))
+    assert parameters / 1e6 == pytest.approx(printed, rel=0.07)
+    assert (f"{printed}M" if printed < 175_000 else "175.0B") in getattr(GPTConfig, preset).__doc__
 
 
 @pytest.mark.parametrize("preset", ["gpt1", "gpt2_small", "gpt2_medium", "gpt2_large", "gpt2_xl"])
@@ -98,6 +111,21 @@ def test_published_weights_give_the_published_outputs(kind, shards, tmp_path):
         hidden = theirs.transformer(tokens).last_hidden_state
         torch.testing.assert_close(ours.hidden(tokens), hidden, rtol=1e-5, atol=1e-5)
     assert not ours.training
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "openai-gpt"])
+def test_published_weights_give_the_published_attention_in_all_heads(kind, tmp_path):
+    theirs, tokens = published(kind, tmp_path), random_tokens(3, 12)
+    theirs.set_attn_implementation("eager")
+    ours, real = GPT.from_pretrained(tmp_path), padding_mask([12, 7, 1], 12)
+    with watch(ours) as weights, torch.no_grad():
+        ours(tokens, real)
+        expected = theirs(tokens, attention_mask=real[:, 0].long(), output_attentions=True).attentions
+    assert len(weights) == len(expected) == 3
+    for (layer,), other in zip(weights.values(), expected, strict=True):
+        assert layer.shape == (3, 4, 12, 12)
+        rows = real[:, 0]
+        torch.testing.assert_close(layer.transpose(1, 2)[rows], other.transpose(1, 2)[rows], rtol=1e-5, atol=1e-5)
 
 
 def test_an_inner_width_of_its_own_is_read(tmp_path):

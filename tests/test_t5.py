@@ -285,6 +285,17 @@ def test_loaded_models_do_not_drop_out(tmp_path):
     assert not torch.equal(ours.train()(source, target), ours(source, target))
 
 
+def test_writing_switches_dropout_off_and_back_on():
+    model = T5(small(dropout=0.5)).train()
+    source, _, real, _ = texts()
+    written = [model.generate(source, real, max_length=12, beams=2) for _ in range(3)]
+    assert all(torch.equal(one, written[0]) for one in written)
+    with pytest.raises(ValueError, match="max_length"):
+        model.generate(source, max_length=0)
+    assert model.training
+    assert model.decoder.training
+
+
 REFUSED = {
     "version 1.1": ({"feed_forward_proj": "gated-gelu"}, "feed_forward_proj='gated-gelu' but only 'relu'"),
     "untied": ({"tie_word_embeddings": False}, "tie_word_embeddings=False but only True"),

@@ -212,7 +212,13 @@ def test_one_batch_is_learned_by_heart(make):
 def test_dropout_is_on_in_training_only():
     model = Transformer(TransformerConfig(12, 16, 4, 2, 24, dropout=0.3, max_length=20))
     assert not torch.equal(model(SOURCE, TARGET), model(SOURCE, TARGET))
+    written = [model.translate(SOURCE, max_length=15) for _ in range(3)]
+    found = [model.search(SOURCE, max_length=15) for _ in range(3)]
+    assert all(torch.equal(one, written[0]) for one in written)
+    assert all(torch.equal(one.scores, found[0].scores) for one in found)
+    assert model.training
     assert torch.equal(model.eval()(SOURCE, TARGET), model(SOURCE, TARGET))
+    assert not model.training
 
 
 def test_the_recurrent_writer_looks_with_bahdanaus_score():

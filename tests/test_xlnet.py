@@ -171,12 +171,17 @@ def test_weights_that_do_not_fit_are_named_and_pickled_ones_never_opened(tmp_pat
         XLNetLMHead.from_pretrained(tmp_path)
 
 
-def test_the_presets_have_the_released_sizes():
+@pytest.mark.parametrize(("preset", "parameters"), [("base", 116_718_336), ("large", 360_268_800)])
+def test_the_presets_have_the_released_sizes(preset, parameters):
+    config = getattr(XLNetConfig, preset)()
+    sizes = {"d_model": config.d_model, "n_head": config.num_heads, "n_layer": config.num_layers}
+    theirs = transformers.XLNetConfig(**sizes, d_inner=config.d_ff, vocab_size=config.vocab_size)
     with torch.device("meta"):
-        assert count_parameters(XLNet(XLNetConfig.base())) == 116_718_336
-        assert count_parameters(XLNet(XLNetConfig.large())) == 360_268_800
-        head = XLNetLMHead(XLNetConfig.base())
-    assert count_parameters(head) == 116_718_336 + 32_000  # its weight is the embeddings'
+        assert count_parameters(XLNet(config)) == parameters == count_parameters(transformers.XLNetModel(theirs))
+        head = XLNetLMHead(config)
+        assert count_parameters(head) == count_parameters(transformers.XLNetLMHeadModel(theirs))
+    assert count_parameters(head) == parameters + 32_000  # its weight is the embeddings'
+    assert f"{parameters:,}" in XLNetConfig.__doc__
 
 
 def orders():

@@ -5,12 +5,43 @@ it computes anew, or takes from a cache, is its own affair.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lib.reference.contracts import check_count, check_floats, check_rank, check_temperature
+
+
+def evaluating(method: Callable) -> Callable:
+    """Let a method of a model run without dropout and without gradients, whatever mode the model is in.
+
+    Args:
+        method: Of an `nn.Module`; the model is afterwards in the mode in which it was, also after an error.
+
+    Returns:
+        The method.
+
+    Example:
+        >>> class Noise(torch.nn.Dropout):
+        ...     write = evaluating(torch.nn.Dropout.forward)
+        >>> noise, ones = Noise(0.5).train(), torch.ones(3)
+        >>> noise.write(ones), noise.training
+        (tensor([1., 1., 1.]), True)
+    """
+
+    @wraps(method)
+    def run(model: torch.nn.Module, *arguments: Any, **named: Any) -> Any:
+        trained = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                return method(model, *arguments, **named)
+        finally:
+            model.train(trained)
+
+    return run
 
 
 def filter_logits(

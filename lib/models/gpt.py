@@ -14,7 +14,7 @@ from lib.cache import KeyValueCache
 from lib.masks import causal_mask
 from lib.models.checkpoint import load_weights, read_config, read_tensors, renamed, require
 from lib.models.contracts import check_share, check_sizes, check_tokens
-from lib.models.generation import choose
+from lib.models.generation import choose, evaluating
 from lib.positional import LearnedPositions
 from lib.reference.contracts import check_count
 from lib.transformer import Encoder, EncoderLayer, PostNorm, PreNorm
@@ -177,7 +177,7 @@ class GPT(nn.Module):
     def _logits(self, hidden: Tensor) -> Tensor:
         return hidden @ self.tokens.weight.T  # (B, T, V)
 
-    @torch.no_grad()
+    @evaluating
     def generate(
         self,
         prompt: Tensor,
@@ -219,16 +219,12 @@ class GPT(nn.Module):
                 f"a prompt of {prompt.shape[1]} and max_new_tokens={max_new_tokens} make {length} places"
                 f" but there are {limit} positions"
             )
-        trained, kept, tokens = self.training, self.encoder.new_cache() if cache else None, prompt
-        self.eval()
-        try:
-            for _ in range(max_new_tokens):
-                unread = tokens[:, len(kept[0]) :] if cache else tokens
-                logits = self._logits(self.hidden(unread, cache=kept)[:, -1])  # (B, V)
-                token = choose(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
-                tokens = torch.cat([tokens, token[:, None]], dim=1)  # (B, T + 1)
-        finally:
-            self.train(trained)
+        kept, tokens = self.encoder.new_cache() if cache else None, prompt
+        for _ in range(max_new_tokens):
+            unread = tokens[:, len(kept[0]) :] if cache else tokens
+            logits = self._logits(self.hidden(unread, cache=kept)[:, -1])  # (B, V)
+            token = choose(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+            tokens = torch.cat([tokens, token[:, None]], dim=1)  # (B, T + 1)
         return tokens
 
     @classmethod

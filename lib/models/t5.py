@@ -18,7 +18,7 @@ from lib.attention import MultiHeadAttention
 from lib.masks import causal_mask
 from lib.models.checkpoint import load_weights, read_config, read_tensors, renamed, require
 from lib.models.contracts import check_share, check_sizes, check_tokens
-from lib.models.generation import beam_search
+from lib.models.generation import beam_search, evaluating
 from lib.positional import RelativeBias
 from lib.reference.contracts import check_buckets, check_count, check_rank
 from lib.transformer import Decoder, DecoderCache, DecoderLayer, Encoder, EncoderLayer, FeedForward, PreNorm
@@ -202,7 +202,7 @@ class T5(nn.Module):
         """
         return torch.cat([torch.full_like(target[:, :1], self.config.pad), target[:, :-1]], dim=1)
 
-    @torch.no_grad()
+    @evaluating
     def generate(
         self,
         source: Tensor,
@@ -213,7 +213,7 @@ class T5(nn.Module):
         length_penalty: float = 1.0,
         cached: bool = True,
     ) -> Tensor:
-        """Write the likeliest text that is found for each source.
+        """Write the likeliest text that is found for each source; dropout is off meanwhile.
 
         Args:
             source: (B, S) token ids.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lib.masks import causal_mask
 from lib.models.contracts import check_share, check_sizes, check_tokens
-from lib.models.generation import Beams, beam_search
+from lib.models.generation import Beams, beam_search, evaluating
 from lib.positional import sinusoidal_positions
 from lib.reference.contracts import check_count, check_even
 from lib.transformer import Connection, Decoder, DecoderCache, DecoderLayer, Encoder, EncoderLayer, PostNorm
@@ -151,9 +151,9 @@ class Transformer(nn.Module):
         x = self.decoder(x, memory, mask, self._visible(source), cache=cache)
         return x @ self.embedding.weight.T  # (B, T, vocab_size)
 
-    @torch.no_grad()
+    @evaluating
     def translate(self, source: Tensor, *, max_length: int = 50, use_cache: bool = True) -> Tensor:
-        """Write the likeliest next token again and again, until all sequences have ended.
+        """Write the likeliest next token again and again, until all sequences have ended; dropout is off meanwhile.
 
         Args:
             source: (B, S) ids, filled up with `pad`.
@@ -180,9 +180,11 @@ class Transformer(nn.Module):
                 break
         return tokens[:, 1:]
 
-    @torch.no_grad()
+    @evaluating
     def search(self, source: Tensor, *, beams: int = 4, max_length: int = 50, length_penalty: float = 0.6) -> Beams:
         """Keep several beginnings at a time and find a likelier translation than step by step (`beam_search`).
+
+        Dropout is off meanwhile.
 
         Source: Vaswani et al. 2017, section 6.1: 4 beams and a length penalty of 0.6.
         Differs: our penalty is a power of the length (`beam_search`).

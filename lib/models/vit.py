@@ -261,7 +261,7 @@ class ViT(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> "ViT":
         r"""Read a checkpoint folder of a Hugging Face `ViTForImageClassification` or `ViTModel`.
 
-        For instance, once `huggingface-cli download google/vit-base-patch16-224 --local-dir vit` has fetched one,
+        For instance, once `hf download google/vit-base-patch16-224 --local-dir vit` has fetched one,
         `ViT.from_pretrained("vit")` classifies images (B, 3, 224, 224) with values from -1 to 1.
 
         Args:
