@@ -1,4 +1,4 @@
-"""Does filling holes first help to judge sentences later (chapter 13)? With few labels and with many.
+"""Does filling holes first help to judge sentences later (chapter 13)? With few labels and with more.
 
 The judgement: does the verb agree with its subject? Pre-training fills holes in sentences that nobody has judged;
 fine-tuning shows sentences with their judgement. There are two fair opponents: *from scratch* takes as many steps in
@@ -6,6 +6,7 @@ all, every one of them on judgements; *briefly* takes only the steps of fine-tun
 """
 
 import random
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -17,15 +18,8 @@ from lib.models.t5 import T5, span_corruption
 from lib.training import count_parameters, seed_everything
 
 PRETRAIN, FINE_TUNE = 180, 120
-FEW, MANY = 100, 4000
-ARMS = (
-    "few labels, pre-trained",
-    "few labels, from scratch",
-    "few labels, briefly",
-    "many labels, pre-trained",
-    "many labels, from scratch",
-    "many labels, briefly",
-)
+LABELS = {"few": 40, "more": 300}
+ARMS = ("pre-trained", "from scratch", "briefly")
 
 
 def with_holes(seed: int, *, number: int = 4000) -> tuple[Tensor, Tensor]:
@@ -52,26 +46,21 @@ def stem(text: str) -> str:
     return text.removeprefix("judge: ").removesuffix("s")
 
 
-def pretrained(seed: int) -> T5:
-    """Train a model to fill holes."""
-    seed_everything(seed)
-    return train(T5(CONFIG), with_holes(seed), seed, steps=PRETRAIN)
-
-
 def run(arm: str, seed: int) -> dict:
-    """Pre-train where the arm says so, show the judgements, and test."""
-    labels, _, way = arm.partition(" labels, ")
-    judged = tensors(examples("judge", FEW if labels == "few" else MANY, seed=seed))
-    steps = PRETRAIN + FINE_TUNE if way == "from scratch" else FINE_TUNE
-    if way == "pre-trained":
-        model = pretrained(seed).train()
-    else:
-        seed_everything(seed)
-        model = T5(CONFIG)
-    train(model, judged, seed, steps=steps)
+    """Pre-train where the arm says so, show a copy few judgements and another copy more, and test both."""
+    if arm not in ARMS:
+        raise ValueError(f"no arm {arm!r}; there are {', '.join(ARMS)}")
+    seed_everything(seed)
+    start = T5(CONFIG)
+    if arm == "pre-trained":
+        start = train(start, with_holes(seed), seed, steps=PRETRAIN).train()
+    found = {}
+    for name, number in LABELS.items():
+        judged = tensors(examples("judge", number, seed=seed))
+        steps = PRETRAIN + FINE_TUNE if arm == "from scratch" else FINE_TUNE
+        found[name] = exact_match(train(deepcopy(start), judged, seed, steps=steps), "judge", seed)
     return {
-        "accuracy": exact_match(model, "judge", seed),
-        "labels": len(judged[0]),
-        "steps": FINE_TUNE if way == "briefly" else PRETRAIN + FINE_TUNE,
-        "parameters": count_parameters(model),
+        **found,
+        "steps": FINE_TUNE if arm == "briefly" else PRETRAIN + FINE_TUNE,
+        "parameters": count_parameters(start),
     }
