@@ -90,12 +90,13 @@ def _class(decision: str) -> str:
 
 
 def _sum(claims: list[dict], verdicts: dict[str, dict]) -> str:
-    """How many claims hold, hold with conditions, do not hold, and are open: numbers above a bar."""
+    """How many claims hold, hold with conditions and do not hold, and how many are open if any: numbers above a bar."""
     count = Counter(_decision(claim, verdicts) for claim in claims)
     items = "".join(
         f'<li class="{_class(decision)}" style="--share:{count[decision]}"><b>{count[decision]}</b> '
         f"{spans(*words)}</li>"
         for decision, words in SUMS.items()
+        if decision != "open" or count[decision]
     )
     return f'<ul class="claims-sum">{items}</ul>'
 
