@@ -180,13 +180,20 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         BERT.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize(("preset", "parameters"), [("base", 109_482_240), ("large", 335_141_888)])
-def test_the_presets_have_the_released_sizes(preset, parameters):
+PRESETS = [("base", 109_482_240, 110), ("large", 335_141_888, 340)]
+
+
+@pytest.mark.parametrize(("preset", "parameters", "printed"), PRESETS)
+def test_the_presets_have_the_released_sizes(preset, parameters, printed):
     with torch.device("meta"):
         ours = BERT(getattr(BERTConfig, preset)())
         sizes = {} if preset == "base" else {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
         theirs = BertModel(BertConfig(**sizes, intermediate_size=4 * sizes.get("hidden_size", 768)))
     assert count_parameters(ours) == count_parameters(theirs) == parameters
+    assert parameters / 1e6 == pytest.approx(printed, rel=0.02)
+    said = getattr(BERTConfig, preset).__doc__
+    assert f"{parameters:,}" in said
+    assert f"{printed}M" in said
 
 
 def test_a_place_sees_both_sides_and_with_a_causal_mask_only_the_left_one():

@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import json
 import os
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 
 from lib.data.reviews import CLS, MASK, PAD, SEP, UNK, reviews
 from lib.models.bert import BERTConfig
+from lib.pretrain import __main__ as command
 from lib.pretrain.checkpoints import FOLDER, load
 from lib.pretrain.recipes import RECIPES, Recipe
 from lib.pretrain.training import Training
@@ -114,6 +117,30 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(trial, tmp_path):
         whole[key] for key in ("curve", "first_losses", "test")
     ]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_unless_told_otherwise_a_kill_costs_less_than_a_minute(monkeypatch, tmp_path, training):
+    """The clock is ours, ten seconds a step: no state that is written lies a minute behind the one before."""
+    clock, written = [0.0], []
+
+    def tick():
+        clock[0] += 5
+        return clock[0]
+
+    def advance(one):
+        tick()
+        one.step += 1
+        return 0.0
+
+    monkeypatch.setattr(command, "Training", lambda *_, **__: copy.copy(training))
+    monkeypatch.setattr(Training, "advance", advance)
+    monkeypatch.setattr(command.time, "monotonic", tick)
+    monkeypatch.setattr(command, "write", lambda path, data: written.append(clock[0]))
+    monkeypatch.setattr(command, "store", lambda name, training, folder: tmp_path)
+    monkeypatch.setattr(command, "_told", lambda one: "")
+    command.pretrain(NAME, folder=tmp_path)
+    assert len(written) >= 5
+    assert max(after - before for before, after in pairwise([0, *written])) < 60
 
 
 def test_two_processes_draw_the_curve_of_one_also_after_a_kill(trial, tmp_path):

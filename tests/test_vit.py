@@ -147,9 +147,11 @@ def test_pickled_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "released"), [(ViTConfig.b16(), 86_567_656), (ViTConfig.l16(), 304_326_632)], ids=["B/16", "L/16"]
+    ("config", "released", "printed"),
+    [(ViTConfig.b16(), 86_567_656, 86), (ViTConfig.l16(), 304_326_632, 307)],
+    ids=["B/16", "L/16"],
 )
-def test_the_presets_have_the_parameters_of_the_released_checkpoints(config, released):
+def test_the_presets_have_the_parameters_of_the_released_checkpoints(config, released, printed):
     import transformers
 
     theirs = transformers.ViTConfig(
@@ -163,6 +165,9 @@ def test_the_presets_have_the_parameters_of_the_released_checkpoints(config, rel
         ours = count_parameters(ViT(config))
         assert count_parameters(transformers.ViTForImageClassification(theirs)) == ours
     assert ours == released
+    assert ours / 1e6 == pytest.approx(printed, rel=0.02)
+    assert f"{released:,}" in ViTConfig.__doc__
+    assert f"{printed}M" in ViTConfig.__doc__
 
 
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (4, 4), (4, 2), (3, 1)])
