@@ -276,6 +276,32 @@ def mask_for_heads(mask: Any, shape: tuple[int, int, int, int]) -> Any:
     return mask
 
 
+def check_groups(query: Any, key: Any, value: Any) -> None:
+    """Refuse heads of queries (B, H, T, d) that cannot be shared out among those of keys and values (B, G, S, d).
+
+    Example:
+        >>> import numpy as np
+        >>> check_groups(np.ones((1, 8, 2, 4)), np.ones((1, 3, 2, 4)), np.ones((1, 3, 2, 4)))
+        Traceback (most recent call last):
+        ...
+        ValueError: num_heads=8 is not divisible by num_kv_heads=3
+    """
+    check_floats(4, query=query, key=key, value=value)
+    check_rank(4, query=query, key=key, value=value)
+    check_leading_axes(key=key, value=value)
+    if query.shape[0] != key.shape[0]:
+        raise ValueError(f"query has B={query.shape[0]} but key has B={key.shape[0]}")
+    check_kv_heads(query.shape[1], key.shape[1])
+
+
+def check_kv_heads(num_heads: int, num_kv_heads: int) -> None:
+    """Refuse a number of key-value heads that does not divide the number of heads."""
+    check_count("num_heads", num_heads)
+    check_count("num_kv_heads", num_kv_heads)
+    if num_heads % num_kv_heads:
+        raise ValueError(f"num_heads={num_heads} is not divisible by num_kv_heads={num_kv_heads}")
+
+
 def check_choices(k: Any, S: int) -> None:
     """Refuse to choose fewer than one element, or more than there are.
 
