@@ -65,6 +65,11 @@ def check_top_p(my_top_p: Callable) -> bool:
             "Of 0.9 0.06 0.04 with p = 0.95 the first two stay.",
             "对 0.9 0.06 0.04 和 p = 0.95，应留下前两个。",
         ),
+        Case(
+            (np.array([0.1, 0.3, 0.4, 0.2]), 0.9),
+            "Here 0.4 + 0.3 + 0.2 reached p = 0.9, although the computer's sum is 0.8999999999999999: allow 1e-9.",
+            "这里 0.4 + 0.3 + 0.2 达到了 p = 0.9，尽管计算机算出的和是 0.8999999999999999：请留 1e-9 的余地。",
+        ),
     ]
     return examine("my_top_p", my_top_p, _top_p, cases, _TOP_P_MISTAKES)
 

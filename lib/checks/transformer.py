@@ -51,6 +51,15 @@ def check_cross_attention(my_cross_attention: Callable) -> bool:
             "这里分数很大：取 exp 之前，每一行先减去最大的那个。",
             length=1e4,
         ),
+        case(
+            6,
+            3,
+            [1, 0, 0],
+            "Here two places were padding, and the score of the one that may be seen was often below -1e4: such a"
+            " number hides nothing then, -inf does.",
+            "这里有两个位置是填充，而唯一看得见的那个位置，分数常常低于 -1e4：这样的数这时什么也遮不住，-inf 才行。",
+            length=1e4,
+        ),
     ]
     return examine("my_cross_attention", my_cross_attention, _cross_attention, cases, _CROSS_MISTAKES)
 
@@ -68,7 +77,7 @@ def check_greedy(my_greedy: Callable) -> bool:
         """Depend on the last two tokens and on how many there are."""
         before = tokens[-2] if len(tokens) > 1 else 0
         answer = logits[before, tokens[-1]] + 30 * (len(tokens) == 1) * np.eye(9)[3]
-        answer[END] += 40 * (len(tokens) >= ends_at)
+        answer[END] += 60 * (len(tokens) >= ends_at)
         return answer - 30 * (tokens[0] != BEGIN) * np.eye(9)[4]
 
     cases = [
@@ -91,6 +100,12 @@ def check_greedy(my_greedy: Callable) -> bool:
             (lambda tokens: by_two(tokens) + 90, 20),
             "Here all logits were positive: only which one is the largest counts.",
             "这里所有的 logit 都是正的：只看哪个最大。",
+        ),
+        Case(
+            (_garden_path, 20),
+            "Here the second likeliest start would have gone on better, and the likeliest token came three times in a"
+            " row: greedy writing looks at one step only, and may repeat itself.",
+            "这里第二可能的开头后面会更顺，而最可能的词元接连出现三次：贪心的写法只看眼前一步，也可以重复。",
         ),
     ]
     return examine("my_greedy", my_greedy, _greedy, cases, _GREEDY_MISTAKES)
@@ -119,7 +134,19 @@ def check_pointing(my_pointing: Callable) -> bool:
     )
     some.arguments[0][:, :] = 0.1
     some.arguments[0][np.arange(6), [2, 3, 1, 3, 3, 0]] = 0.7
-    cases = [plain, some, case(12, 7, [0, 6, -1, 3, 3, -1, 2, 1, 5, 4, -1, 6], "Random weights.", "随机的权重。")]
+    mixed = case(
+        12,
+        7,
+        [0, 6, -1, 3, 3, -1, 2, 1, 5, 4, -1, 6],
+        "Here three of nine looks were right, each by a little: the largest weight need not be large.",
+        "这里九次里看对了三次，都只多一点点：最大的权重不一定大。",
+    )
+    right, places = [0, 6, 7], mixed.arguments[1]
+    mixed.arguments[0][:] = 0.08
+    mixed.arguments[0][np.arange(12), (places + 1) % 7] = 0.3
+    mixed.arguments[0][np.arange(12), places % 7] = 0.25
+    mixed.arguments[0][right, places[right]] = 0.35
+    cases = [plain, some, mixed]
     return examine("my_pointing", my_pointing, _pointing, cases, _POINTING_MISTAKES)
 
 
@@ -180,6 +207,19 @@ def _greedy(step, max_length, *, start=(BEGIN,), best=np.argmax, keep_end=True, 
             break
     new = tokens if show_begin else tokens[len(start) :]
     return np.array(new if keep_end or new[-1] != END else new[:-1])
+
+
+def _garden_path(tokens):
+    """Prefer token 3 to 4 by a little; behind 3 hardly anything is preferred, behind 4 the next token is certain."""
+    answer = np.full(9, -50.0)
+    if len(tokens) == 1:
+        answer[[3, 4]] = -40.0, -40.1
+    elif tokens[-1] == 4:
+        answer[5] = -20.0
+    else:
+        answer[3] += 0.2
+    answer[END] += 60 * (len(tokens) >= 4) - 20
+    return answer
 
 
 def _never_stops(step, max_length):
@@ -244,6 +284,11 @@ _CROSS_MISTAKES = [
         _everybody_visible,
         "padding is seen: set its scores to -inf before softmax.",
         "填充被看到了：softmax 之前请把它的分数设为 -inf。",
+    ),
+    Mistake(
+        lambda *a: _cross_attention(*a[:-1], ~a[-1]),
+        "the mask is used the wrong way round: True means that a place may be seen.",
+        "掩码用反了：True 表示那个位置可以看。",
     ),
     Mistake(
         _mask_afterwards,

@@ -88,9 +88,9 @@ def check_attention_map(my_attention_map: Callable) -> bool:
             "每个查询都把 0.75 给第二个图像块，0.25 给类别词元：图上第二块应为 1。",
         ),
         Case(
-            (_random_weights(rng, 2, 9), 2, 4),
-            "The 8 patches stood in 2 rows of 4.",
-            "8 个图像块排成 2 行，每行 4 个。",
+            (_random_weights(rng, 2, 9), 4, 2),
+            "The 8 patches stood in 4 rows of 2.",
+            "8 个图像块排成 4 行，每行 2 个。",
         ),
     ]
     return examine("my_attention_map", my_attention_map, _attention_map, cases, _MAP_MISTAKES)

@@ -90,6 +90,64 @@ def logarithm_of_shares(logits, tokens):
     return -np.log(taken(np.exp(log_shares(logits))[:, :-1], tokens[:, 1:])).mean()
 
 
+def never_quite_zero(logits, tokens):
+    shares = np.exp(log_shares(logits[:, :-1]))
+    return -np.log(taken(shares, tokens[:, 1:]) + 1e-9).mean()
+
+
+def one_largest_for_all(logits, tokens):
+    shifted = logits[:, :-1] - logits.max()
+    return -taken(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), tokens[:, 1:]).mean()
+
+
+def two_ahead(logits, tokens):
+    return -taken(log_shares(logits[:, :-2]), tokens[:, 2:]).mean()
+
+
+def last_place_only(logits, tokens):
+    return -taken(log_shares(logits[:, -2:-1]), tokens[:, -1:]).mean()
+
+
+def over_the_batch(logits, tokens):
+    return -taken(log_shares(logits[:-1]), tokens[1:]).mean()
+
+
+def share_of_misses(logits, tokens):
+    return (logits[:, :-1].argmax(-1) != tokens[:, 1:]).mean()
+
+
+def squared_error(logits, tokens):
+    wanted = np.eye(logits.shape[-1])[tokens[:, 1:]]
+    return ((np.exp(log_shares(logits[:, :-1])) - wanted) ** 2).mean()
+
+
+def entropy(logits, tokens):
+    logs = log_shares(logits[:, :-1])
+    return -(np.exp(logs) * logs).sum(-1).mean()
+
+
+def softmax_twice(logits, tokens):
+    return -taken(log_shares(np.exp(log_shares(logits[:, :-1]))), tokens[:, 1:]).mean()
+
+
+def across_the_seam(logits, tokens):
+    """Flattens first and shifts then: the end of one sequence predicts the beginning of the next."""
+    logs = log_shares(logits).reshape(-1, logits.shape[-1])[:-1]
+    return -logs[np.arange(len(logs)), tokens.ravel()[1:]].mean()
+
+
+def first_prediction_left_out(logits, tokens):
+    return -taken(log_shares(logits[:, 1:-1]), tokens[:, 2:]).mean()
+
+
+def loss_by_one_hot(logits, tokens):
+    return -(log_shares(logits[:, :-1]) * np.eye(logits.shape[-1])[tokens[:, 1:]]).sum() / tokens[:, 1:].size
+
+
+def loss_by_logaddexp(logits, tokens):
+    return (np.logaddexp.reduce(logits[:, :-1], axis=-1) - taken(logits[:, :-1], tokens[:, 1:])).mean()
+
+
 def plain_number(logits, tokens):
     return float(right_loss(logits, tokens))
 
@@ -208,6 +266,66 @@ def returns_kept(probabilities, p):
     return right_top_p(probabilities, p) > 0
 
 
+def without_tolerance(probabilities, p):
+    order = np.argsort(-probabilities)
+    kept = probabilities.copy()
+    kept[order[np.cumsum(probabilities[order]) - probabilities[order] >= p]] = 0
+    return kept / kept.sum()
+
+
+def all_alike(probabilities, p):
+    kept = right_top_p(probabilities, p) > 0
+    return kept / kept.sum()
+
+
+def divided_by_p(probabilities, p):
+    return not_renormalised(probabilities, p) / p
+
+
+def softmax_of_the_kept(probabilities, p):
+    kept = np.where(right_top_p(probabilities, p) > 0, np.exp(probabilities), 0)
+    return kept / kept.sum()
+
+
+def first_so_many(probabilities, p):
+    kept = np.where(np.arange(len(probabilities)) < needed(probabilities, p), probabilities, 0)
+    return kept / kept.sum()
+
+
+def only_the_likeliest(probabilities, p):
+    kept = cut_after(probabilities, 1)
+    return kept / kept.sum()
+
+
+def left_over_only(probabilities, p):
+    kept = np.where(right_top_p(probabilities, p) > 0, 0, probabilities)
+    return kept / kept.sum()
+
+
+def shorter(probabilities, p):
+    kept = right_top_p(probabilities, p)
+    return kept[kept > 0]
+
+
+def mask_in_sorted_order(probabilities, p):
+    running = np.cumsum(np.sort(probabilities)[::-1])
+    kept = np.where(running - np.sort(probabilities)[::-1] < p - 1e-9, probabilities, 0)
+    return kept / kept.sum()
+
+
+def rest_to_the_likeliest(probabilities, p):
+    kept = not_renormalised(probabilities, p)
+    kept[kept.argmax()] += 1 - kept.sum()
+    return kept
+
+
+def right_from_the_tail(probabilities, p):
+    order = np.argsort(probabilities)
+    kept = probabilities.copy()
+    kept[order[np.cumsum(probabilities[order]) <= 1 - p + 1e-9]] = 0
+    return kept / kept.sum()
+
+
 def right_top_p(probabilities, p):
     kept = cut_after(probabilities, needed(probabilities, p))
     return kept / kept.sum()
@@ -253,6 +371,17 @@ WRONG = {
         overflowing_loss: "exp overflows",
         logarithm_of_shares: "log gives -inf",
         shifts_in_place: "changes its arguments",
+        never_quite_zero: "log gives -inf",
+        one_largest_for_all: "subtract each row's largest",
+        two_ahead: "B = 2, T = 5",
+        last_place_only: "B = 2, T = 5",
+        over_the_batch: "B = 2, T = 5",
+        share_of_misses: "B = 2, T = 5",
+        squared_error: "B = 2, T = 5",
+        entropy: "B = 2, T = 5",
+        softmax_twice: "B = 2, T = 5",
+        across_the_seam: "B = 2, T = 5",
+        first_prediction_left_out: "B = 2, T = 5",
     },
     "check_top_p": {
         not_renormalised: "does not sum to 1",
@@ -269,10 +398,27 @@ WRONG = {
         softmax_again: "come back",
         changes_probabilities: "changes its arguments",
         returns_kept: "dtype is bool",
+        without_tolerance: "allow 1e-9",
+        all_alike: "five stay",
+        divided_by_p: "five stay",
+        softmax_of_the_kept: "five stay",
+        first_so_many: "five stay",
+        only_the_likeliest: "five stay",
+        left_over_only: "five stay",
+        shorter: "the shape is (5,), not (10,)",
+        mask_in_sorted_order: "five stay",
+        rest_to_the_likeliest: "five stay",
     },
 }
 
 RIGHT = {
-    "check_next_token_loss": [right_loss, right_loss_in_loops, right_loss_with_torch, plain_number],
-    "check_top_p": [right_top_p, right_by_running_sum, right_by_counting_likelier],
+    "check_next_token_loss": [
+        right_loss,
+        right_loss_in_loops,
+        right_loss_with_torch,
+        plain_number,
+        loss_by_one_hot,
+        loss_by_logaddexp,
+    ],
+    "check_top_p": [right_top_p, right_by_running_sum, right_by_counting_likelier, right_from_the_tail],
 }

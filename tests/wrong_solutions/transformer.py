@@ -86,6 +86,63 @@ def raw_memory(x, memory, w_query, w_key, w_value, visible):
     return softmax(scores) @ memory
 
 
+def mask_the_wrong_way_round(x, memory, w_query, w_key, w_value, visible):
+    return softmax(np.where(visible, -np.inf, scores_of(x, memory, w_query, w_key))) @ (memory @ w_value)
+
+
+def large_number_for_infinity(x, memory, w_query, w_key, w_value, visible):
+    return softmax(np.where(visible, scores_of(x, memory, w_query, w_key), -1e4)) @ (memory @ w_value)
+
+
+def hidden_memory_zero(x, memory, w_query, w_key, w_value, visible):
+    memory = memory * visible[:, None]
+    return softmax(scores_of(x, memory, w_query, w_key)) @ (memory @ w_value)
+
+
+def one_sum_for_all_rows(x, memory, w_query, w_key, w_value, visible):
+    weights = np.exp(np.where(visible, scores_of(x, memory, w_query, w_key), -np.inf))
+    return weights / weights.sum() @ (memory @ w_value)
+
+
+def largest_of_all_rows(x, memory, w_query, w_key, w_value, visible):
+    scores = np.where(visible, scores_of(x, memory, w_query, w_key), -np.inf)
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum(-1, keepdims=True) @ (memory @ w_value)
+
+
+def likeliest_word_alone(x, memory, w_query, w_key, w_value, visible):
+    scores = np.where(visible, scores_of(x, memory, w_query, w_key), -np.inf)
+    return (memory @ w_value)[scores.argmax(-1)]
+
+
+def without_softmax(x, memory, w_query, w_key, w_value, visible):
+    return np.where(visible, scores_of(x, memory, w_query, w_key), 0) @ (memory @ w_value)
+
+
+def multiplied_by_the_root(x, memory, w_query, w_key, w_value, visible):
+    scores = (x @ w_query) @ (memory @ w_key).T * np.sqrt(w_key.shape[1])
+    return softmax(np.where(visible, scores, -np.inf)) @ (memory @ w_value)
+
+
+def weights_only(x, memory, w_query, w_key, w_value, visible):
+    return softmax(np.where(visible, scores_of(x, memory, w_query, w_key), -np.inf))
+
+
+def matrices_swapped(x, memory, w_query, w_key, w_value, visible):
+    return softmax(np.where(visible, scores_of(x, memory, w_key, w_query), -np.inf)) @ (memory @ w_value)
+
+
+def hides_memory_in_place(x, memory, w_query, w_key, w_value, visible):
+    scores = np.where(visible, scores_of(x, memory, w_query, w_key), -np.inf)
+    memory[~visible] = 0
+    return softmax(scores) @ (memory @ w_value)
+
+
+def cross_of_the_visible(x, memory, w_query, w_key, w_value, visible):
+    memory = memory[visible]
+    return softmax(scores_of(x, memory, w_query, w_key)) @ (memory @ w_value)
+
+
 def cross_in_loops(x, memory, w_query, w_key, w_value, visible):
     outputs = []
     for query in x @ w_query:
@@ -193,6 +250,98 @@ def gives_a_list(step, max_length):
     return tokens[1:]
 
 
+def never_ends_at_once(step, max_length):
+    tokens = [1]
+    while len(tokens) <= max_length and tokens[-1] != 2:
+        logits = step(tokens).copy()
+        if len(tokens) == 1:
+            logits[2] = -np.inf
+        tokens.append(int(logits.argmax()))
+    return np.array(tokens[1:])
+
+
+def never_repeats(step, max_length):
+    tokens = [1]
+    while len(tokens) <= max_length and tokens[-1] != 2:
+        logits = step(tokens).copy()
+        logits[tokens[-1]] = -np.inf
+        tokens.append(int(logits.argmax()))
+    return np.array(tokens[1:])
+
+
+def three_beams(step, max_length):
+    beams = [([1], 0.0)]
+    for _ in range(max_length):
+        longer = []
+        for tokens, score in beams:
+            if tokens[-1] == 2:
+                longer.append((tokens, score))
+                continue
+            logs = np.log(softmax(step(tokens)))
+            longer += [([*tokens, int(token)], score + logs[token]) for token in logs.argsort()[-3:]]
+        beams = sorted(longer, key=lambda beam: -beam[1])[:3]
+    return np.array(beams[0][0][1:])
+
+
+def draws(step, max_length):
+    tokens, rng = [1], np.random.default_rng(0)
+    while len(tokens) <= max_length and tokens[-1] != 2:
+        tokens.append(int(rng.choice(9, p=softmax(step(tokens)))))
+    return np.array(tokens[1:])
+
+
+def two_tokens_of_memory(step, max_length):
+    tokens = [1]
+    while len(tokens) <= max_length and tokens[-1] != 2:
+        tokens.append(int(step(tokens[-2:]).argmax()))
+    return np.array(tokens[1:])
+
+
+def forgets_begin(step, max_length):
+    new = []
+    while len(new) < max_length and new[-1:] != [2]:
+        new.append(int(step(new or [1]).argmax()))
+    return np.array(new)
+
+
+def filled_up(step, max_length):
+    new = greedy_with_for(step, max_length)
+    return np.concatenate([new, np.zeros(max_length - len(new), dtype=int)])
+
+
+def always_ends(step, max_length):
+    new = greedy_with_for(step, max_length)
+    return new if new[-1] == 2 else np.append(new, 2)
+
+
+def stops_below_zero(step, max_length):
+    tokens = [1]
+    while len(tokens) <= max_length and tokens[-1] != 2:
+        logits = step(tokens)
+        if logits.max() < 0:
+            break
+        tokens.append(int(logits.argmax()))
+    return np.array(tokens[1:])
+
+
+def puts_in_front(step, max_length):
+    tokens = [1]
+    while len(tokens) <= max_length and tokens[0] != 2:
+        tokens.insert(0, int(step(tokens).argmax()))
+    return np.array(tokens[-2::-1])
+
+
+def one_token(step, max_length):
+    return np.array([int(step([1]).argmax())])
+
+
+def greedy_with_an_array(step, max_length):
+    tokens = np.array([1])
+    while len(tokens) <= max_length and tokens[-1] != 2:
+        tokens = np.append(tokens, step(tokens).argmax())
+    return tokens[1:]
+
+
 def greedy_with_for(step, max_length):
     new = []
     for _ in range(max_length):
@@ -257,6 +406,56 @@ def for_each_word(weights, alignment):
     return (weights.argmax(0)[: len(alignment)] == alignment[: weights.shape[1]]).mean()
 
 
+def more_than_half(weights, alignment):
+    known = np.flatnonzero(alignment >= 0)
+    return np.mean(weights[known, alignment[known]] > 0.5)
+
+
+def more_than_a_fair_share(weights, alignment):
+    known = np.flatnonzero(alignment >= 0)
+    return np.mean(weights[known, alignment[known]] > 1 / weights.shape[1])
+
+
+def mean_over_words(weights, alignment):
+    hits = weights.argmax(-1) == alignment
+    return np.mean([hits[alignment == place].mean() for place in np.unique(alignment[alignment >= 0])])
+
+
+def first_rows_only(weights, alignment):
+    known = alignment[alignment >= 0]
+    return np.mean(weights.argmax(-1)[: len(known)] == known)
+
+
+def one_step_later(weights, alignment):
+    return np.mean((np.roll(weights.argmax(-1), 1) == alignment)[alignment >= 0])
+
+
+def last_word_where_none(weights, alignment):
+    return np.mean(weights[np.arange(len(alignment)), alignment] == weights.max(-1))
+
+
+def in_percent(weights, alignment):
+    return 100 * pointing_by_weights(weights, alignment)
+
+
+def all_or_nothing(weights, alignment):
+    return float((weights.argmax(-1) == alignment)[alignment >= 0].all())
+
+
+def mean_of_the_largest(weights, alignment):
+    return weights[alignment >= 0].max(-1).mean()
+
+
+def rewrites_the_unknown(weights, alignment):
+    alignment[alignment < 0] = 99
+    return np.mean((weights.argmax(-1) == alignment)[alignment < 99])
+
+
+def pointing_by_sums(weights, alignment):
+    known = alignment >= 0
+    return float(((weights.argmax(-1) == alignment) & known).sum() / known.sum())
+
+
 def pointing_in_loops(weights, alignment):
     hits = [int(np.argmax(row)) == place for row, place in zip(weights, alignment, strict=True) if place != -1]
     return np.float64(sum(hits) / len(hits))
@@ -284,6 +483,17 @@ WRONG = {
         values_by_key_matrix: "made with w_key",
         overflowing: "subtract the largest one",
         raw_memory: "not (3, 4)",
+        mask_the_wrong_way_round: "the wrong way round",
+        large_number_for_infinity: "often below -1e4",
+        hidden_memory_zero: "the last 2 places of the memory were padding",
+        one_sum_for_all_rows: "Here 3 places of the decoder",
+        largest_of_all_rows: "subtract the largest one of each row",
+        likeliest_word_alone: "Here 3 places of the decoder",
+        without_softmax: "Here 3 places of the decoder",
+        multiplied_by_the_root: "Here 3 places of the decoder",
+        weights_only: "the shape is (3, 5), not (3, 4)",
+        matrices_swapped: "Here 3 places of the decoder",
+        hides_memory_in_place: "changes its arguments",
     },
     "check_greedy": {
         goes_on: "behind the end token",
@@ -298,6 +508,17 @@ WRONG = {
         largest_size: "largest size",
         second_best: "second likeliest",
         gives_a_list: "not a NumPy array",
+        never_ends_at_once: "the end token alone",
+        never_repeats: "may repeat itself",
+        three_beams: "looks at one step only",
+        draws: "the likeliest token at the sixth place",
+        two_tokens_of_memory: "not (6,)",
+        forgets_begin: "not (6,)",
+        filled_up: "the shape is (20,), not (6,)",
+        always_ends: "exactly 4 new tokens",
+        stops_below_zero: "looks at one step only",
+        puts_in_front: "Here the end was",
+        one_token: "the shape is (1,), not (6,)",
     },
     "check_pointing": {
         unknown_are_misses: "count as misses",
@@ -310,11 +531,21 @@ WRONG = {
         place_zero_is_unknown: "at place 0",
         neighbours_count: "a neighbour of the right word",
         for_each_word: "Here",
+        more_than_half: "need not be large",
+        more_than_a_fair_share: "need not be large",
+        mean_over_words: "three of nine looks",
+        first_rows_only: "three of nine looks",
+        one_step_later: "Here each character had its word",
+        last_word_where_none: "count as hits",
+        in_percent: "is 60, not 0.6",
+        all_or_nothing: "is 0, not 0.6",
+        mean_of_the_largest: "Here each character had its word",
+        rewrites_the_unknown: "changes its arguments",
     },
 }
 
 RIGHT = {
-    "check_cross_attention": [cross_in_loops, cross_by_lib],
-    "check_greedy": [greedy_with_for, greedy_recursively],
-    "check_pointing": [pointing_in_loops, pointing_by_weights],
+    "check_cross_attention": [cross_in_loops, cross_by_lib, cross_of_the_visible],
+    "check_greedy": [greedy_with_for, greedy_recursively, greedy_with_an_array],
+    "check_pointing": [pointing_in_loops, pointing_by_weights, pointing_by_sums],
 }
