@@ -7,6 +7,7 @@ import torch
 from lib.attention import scaled_dot_product_attention, watch
 from lib.data.movielens import Histories
 from lib.experiments import recommenders as task
+from lib.experiments.recommenders_plain import EqualWeights
 from lib.models.neighbours import ItemNeighbours, Markov, Popularity, co_occurrence, popularity, transitions
 from lib.models.recommender import (
     AveragePooling,
@@ -298,3 +299,12 @@ def test_counting_methods_are_made_from_training_events():
     for arm in task.COUNTING:
         assert task.counted(arm, everyone)(np.array([1, 2])).shape == (7,)
     assert task.counted("popularity", everyone)(np.array([1]))[5] == 0
+
+
+def test_equal_weights_are_target_attention_that_compares_nothing():
+    config = RecommenderConfig(30, d_model=8, window=3, start=0.5)
+    attentive, plain = built(TargetAttention, config), built(EqualWeights, config)
+    with torch.no_grad():
+        attentive.w_key.weight.zero_()
+    plain.load_state_dict({name: t for name, t in attentive.state_dict().items() if name in plain.state_dict()})
+    torch.testing.assert_close(plain(HISTORY), attentive(HISTORY))
