@@ -42,6 +42,16 @@ def check_hide_tokens(my_hide_tokens: Callable) -> bool:
             "这里每个 fate 都在 0.8 与 0.9 之间：选中的词元换成为它自己那个位置抽到的词元。",
         ),
         Case(
+            (plain, none, np.array([0.15, 0.01, 0.01] * 4), np.array([0.3, 0.8, 0.9] * 4), plain + 900),
+            "These stood on the borders: choice 0.15 is not chosen, fate 0.8 is replaced by drawn, fate 0.9 is kept.",
+            "这里的数都在边界上：choice 为 0.15 不选，fate 为 0.8 换成 drawn 里的，fate 为 0.9 保持原样。",
+        ),
+        Case(
+            (plain, ends, low, late, plain + 900),
+            "The first and the last token were special, and every fate was between 0.8 and 0.9: they still stay.",
+            "第一个和最后一个词元是特殊词元，每个 fate 都在 0.8 与 0.9 之间：它们照样不变。",
+        ),
+        Case(
             (rng.integers(200, 999, 60), rng.random(60) < 0.2, rng.random(60) * 0.3, rng.random(60), np.arange(60)),
             "These were 60 tokens with random draws.",
             "这里有 60 个词元，随机数都是抽来的。",

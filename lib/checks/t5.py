@@ -46,6 +46,16 @@ def check_restore(my_restore: Callable) -> bool:
             "Here the target named its spans in another order than the source: a sentinel says which hole is meant.",
             "这里目标中各片段的顺序与源文不同：说的是哪一处空缺，要看哨兵。",
         ),
+        Case(
+            (np.array([1, 98, 2, 99, 3]), np.array([98, 5, 6, 99, 7, 97]), SENTINELS),
+            "Here the target named 98 before 99: a span ends at whichever sentinel comes next, not at a certain one.",
+            "这里目标先说 98、后说 99：片段到下一个哨兵为止，不管那是哪一个。",
+        ),
+        Case(
+            (np.array([99, 40, 98]), np.array([40, 97, 96, 42]), (40, 41, 42)),
+            "Here the sentinels were 40, 41 and 42, and 96 to 99 were ordinary tokens: go by the argument.",
+            "这里的哨兵是 40、41、42，而 96 到 99 是普通的词元：哪些是哨兵，要看传入的参数。",
+        ),
     ]
     return examine("my_restore", my_restore, _restore, cases, _RESTORE_MISTAKES)
 

@@ -74,6 +74,28 @@ def returns_the_choice(tokens, special, choice, fate, drawn):
     return (choice < 0.15) & ~special
 
 
+def chooses_the_border(tokens, special, choice, fate, drawn):
+    chosen = (choice <= 0.15) & ~special
+    return np.where(chosen & (fate < 0.8), 103, np.where(chosen & (fate < 0.9), drawn, tokens))
+
+
+def hides_the_border(tokens, special, choice, fate, drawn):
+    chosen = (choice < 0.15) & ~special
+    return np.where(chosen & (fate <= 0.8), 103, np.where(chosen & (fate < 0.9), drawn, tokens))
+
+
+def replaces_the_border(tokens, special, choice, fate, drawn):
+    chosen = (choice < 0.15) & ~special
+    return np.where(chosen & (fate < 0.8), 103, np.where(chosen & (fate <= 0.9), drawn, tokens))
+
+
+def replaces_special(tokens, special, choice, fate, drawn):
+    """Spares the special tokens when hiding and forgets them when replacing."""
+    chosen = choice < 0.15
+    seen = np.where(chosen & (fate >= 0.8) & (fate < 0.9), drawn, tokens)
+    return np.where(chosen & (fate < 0.8) & ~special, 103, seen)
+
+
 def changes_tokens(tokens, special, choice, fate, drawn):
     chosen = (choice < 0.15) & ~special
     random = chosen & (fate >= 0.8) & (fate < 0.9)
@@ -209,6 +231,10 @@ WRONG = {
         shares_of_everything: "Every fate was 0.3",
         upside_down: "wrong way round",
         returns_the_choice: "return the tokens that are seen",
+        chooses_the_border: "on the borders",
+        hides_the_border: "on the borders",
+        replaces_the_border: "on the borders",
+        replaces_special: "they still stay",
         changes_tokens: "changes its arguments",
     },
     "check_mean_pooled": {

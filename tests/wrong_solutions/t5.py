@@ -84,6 +84,31 @@ def as_list(source, target, sentinels):
     return walked(source, target, sentinels).tolist()
 
 
+def ends_at_the_next_number(source, target, sentinels):
+    """Takes the sentinels to stand in the target in the order of the tuple."""
+    names, text = list(sentinels), []
+    for token in source.tolist():
+        if token in names:
+            begin = target.tolist().index(token)
+            end = target.tolist().index(names[names.index(token) + 1])
+            text += target[begin + 1 : end].tolist()
+        else:
+            text.append(token)
+    return np.array(text)
+
+
+def counts_down(source, target, sentinels):
+    """Takes each span to end at the sentinel whose number is one less."""
+    row, text = target.tolist(), []
+    for token in source.tolist():
+        text += row[row.index(token) + 1 : row.index(token - 1)] if token in sentinels else [token]
+    return np.array(text)
+
+
+def knows_the_sentinels(source, target, sentinels):
+    return walked(source, target, (99, 98, 97, 96))
+
+
 def fills_in_place(source, target, sentinels):
     answer = walked(source, target, sentinels)
     source[:] = 0
@@ -202,6 +227,9 @@ WRONG = {
         one_hole_only: "There were two holes",
         with_the_end: "the shape is (8,), not (7,)",
         as_list: "it returns list",
+        ends_at_the_next_number: "named 98 before 99",
+        counts_down: "named 98 before 99",
+        knows_the_sentinels: "the sentinels were 40, 41 and 42",
         fills_in_place: "it changes its arguments",
     },
     "check_clipped_bias": {
