@@ -4,7 +4,8 @@ Every reader works in two steps. It scores each sentence of the passage against 
 chooses among all spans of one or two words, from the sentence's score, the words beside the span, the first words of
 the question and what the span looks like. Only the score differs. *word overlap* adds up the words that sentence and
 question share, rare ones counting more. *MiniLM* compares the vectors of a real pre-trained BERT, *random MiniLM*
-those of the same architecture before any training.
+those of the same architecture before any training. Those all point nearly the same way; what they share is taken off,
+so that the cosine can tell them apart.
 
 All are asked about people of whom no training question spoke, once in the wordings of training, once in others.
 """
@@ -13,7 +14,7 @@ import math
 import re
 import string
 from collections import Counter
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from sklearn.feature_extraction import DictVectorizer
@@ -60,13 +61,15 @@ def known_questions() -> dict[str, list[Question]]:
 
 @lru_cache(maxsize=2)
 def text_vectors(reader: str) -> dict[str, np.ndarray]:
-    """Compute the vector of every question and sentence, each text once."""
+    """Compute the vector of every question and sentence, each text once and each 1 long."""
     everything = [one for part in known_questions().values() for one in part]
     texts = sorted({text for one in everything for text in (one.question, *(s.strip() for s in sentences(one)))})
-    if reader == "random MiniLM":
-        seed_everything(0)
-    model = minilm() if reader == "MiniLM" else BERT(minilm().config).eval()
-    return dict(zip(texts, sentence_vectors(model, tuple(texts)), strict=True))
+    if reader == "MiniLM":
+        return dict(zip(texts, sentence_vectors(minilm(), tuple(texts)), strict=True))
+    seed_everything(0)
+    vectors = sentence_vectors(BERT(minilm().config).eval(), tuple(texts))
+    vectors = vectors - vectors.mean(axis=0)
+    return dict(zip(texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
 
 
 def scores(reader: str, one: Question) -> np.ndarray:
@@ -80,6 +83,7 @@ def scores(reader: str, one: Question) -> np.ndarray:
     return found - found.max()
 
 
+@cache  # each question is read again for each draw of labels
 def candidates(reader: str, one: Question) -> list[tuple[str, dict]]:
     """List the spans of one or two words with their features."""
     found, asked = [], words(one.question)
