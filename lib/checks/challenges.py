@@ -18,7 +18,8 @@ def check_merge(my_merge: Callable) -> bool:
     """
     draw = np.random.default_rng(14).standard_normal
     plain = (*_block(draw((3, 4)), draw((4, 2))), *_block(draw((3, 5)) + 1, draw((5, 2))))
-    loud = (*_block(800 * draw((2, 3)) + 900, draw((3, 4))), *_block(800 * draw((2, 2)) - 900, draw((2, 4))))
+    apart = np.array([[900.0], [-900.0], [0.0]])  # each query has a level of its own, and another block is the higher
+    loud = (*_block(draw((3, 3)) + apart, draw((3, 4))), *_block(draw((3, 2)) - apart, draw((2, 4))))
     close = (*_block(draw((2, 3)) + 900, draw((3, 4))), *_block(draw((2, 2)) + 901, draw((2, 4))))
     unseen = np.full((3, 4), -np.inf)
     half = unseen.copy()
@@ -34,8 +35,8 @@ def check_merge(my_merge: Callable) -> bool:
         ),
         Case(
             loud,
-            "Here the scores of the blocks lay more than a thousand apart: the lower block weighs nothing.",
-            "这里两块的分数相差一千以上：较低的那块权重为零。",
+            "Here the scores of the blocks lay more than a thousand apart, now one the higher and now the other.",
+            "这里两块的分数相差一千以上，有的查询前一块高，有的查询后一块高。",
         ),
         Case(
             (*_block(half, draw((4, 2))), *_block(draw((3, 4)), draw((4, 2)))),
@@ -112,6 +113,17 @@ def _merged(m1, l1, o1, m2, l2, o2, *, of_sum=True, of_output=True, sign=1):
     return output / np.where(total == 0, 1.0, total)[:, None]
 
 
+def _against(level):
+    def merge(m1, l1, o1, m2, l2, o2):
+        highest = level(m1, m2)
+        highest = np.where(np.isneginf(highest), 0.0, highest)
+        first, second = np.exp(m1 - highest), np.exp(m2 - highest)
+        total = first * l1 + second * l2
+        return (first[:, None] * o1 + second[:, None] * o2) / np.where(total == 0, 1.0, total)[:, None]
+
+    return merge
+
+
 def _undivided(m1, l1, o1, m2, l2, o2):
     level = np.maximum(m1, m2)
     return np.exp(m1 - level)[:, None] * o1 + np.exp(m2 - level)[:, None] * o2
@@ -178,6 +190,16 @@ _MERGE_MISTAKES = [
         _maxima_unsubtracted,
         "exp overflows: take the exponential of m minus the higher m, never of m itself.",
         "exp 溢出了：只对 m 减去较大的那个 m 取指数，不要对 m 本身取指数。",
+    ),
+    Mistake(
+        _against(lambda m1, m2: m1),
+        "it takes the first block's maximum for both: exp(m2 - m1) overflows where the second is far higher.",
+        "它对两块都用第一块的最大值：第二块高出很多时，exp(m2 - m1) 会溢出。",
+    ),
+    Mistake(
+        _against(lambda m1, m2: np.full_like(m1, max(m1.max(), m2.max()))),
+        "it takes one maximum for all queries: whoever lies far below it is lost. Each query has its own.",
+        "它对所有查询只用了一个最大值：远低于它的查询就全丢了。每个查询要用自己的最大值。",
     ),
     Mistake(
         _nan_where_nothing,

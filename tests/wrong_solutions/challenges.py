@@ -65,6 +65,22 @@ def nan_for_nothing(m1, l1, o1, m2, l2, o2):
     return (a[:, None] * o1 + b[:, None] * o2) / (a * l1 + b * l2)[:, None]
 
 
+def merged_against(m, m1, l1, o1, m2, l2, o2):
+    m = np.where(m == -np.inf, 0, m)
+    a, b = np.exp(m1 - m), np.exp(m2 - m)
+    total = a * l1 + b * l2
+    total[total == 0] = 1
+    return (a[:, None] * o1 + b[:, None] * o2) / total[:, None]
+
+
+def first_maximum_for_both(m1, l1, o1, m2, l2, o2):
+    return merged_against(m1, m1, l1, o1, m2, l2, o2)
+
+
+def one_maximum_for_all_queries(m1, l1, o1, m2, l2, o2):
+    return merged_against(np.full(len(m1), max(m1.max(), m2.max())), m1, l1, o1, m2, l2, o2)
+
+
 def axis_forgotten(m1, l1, o1, m2, l2, o2):
     a, b = rescaled(m1, m2)
     return (a * o1 + b * o2) / (a * l1 + b * l2)
@@ -253,6 +269,8 @@ WRONG = {
         first_forgotten: "the first block plays no part",
         exponential_of_the_maximum: "exp overflows",
         nan_for_nothing: "-inf minus -inf",
+        first_maximum_for_both: "the first block's maximum for both",
+        one_maximum_for_all_queries: "one maximum for all queries",
         axis_forgotten: "it stopped with ValueError",
         changes_its_arguments: "it changes its arguments",
     },
