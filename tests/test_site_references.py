@@ -10,7 +10,7 @@ from site_browser import ROOT
 from _ext import references
 
 PAGE = "chapters/references.html"
-ADDRESS = re.compile(r"https?://(?:arxiv\.org/abs|doi\.org)/[\w./;:-]*\w")
+ADDRESS = re.compile(r"https?://(?:arxiv\.org/abs|doi\.org)/[\w./;:%-]*\w")
 # Works that have neither a DOI nor an arXiv id, where their publishers keep them.
 ELSEWHERE = re.compile(
     r"https://(?:www\.jstor\.org/stable|transformer-circuits\.pub|aclanthology\.org|openreview\.net|cdn\.openai\.com"
