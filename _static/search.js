@@ -1,6 +1,7 @@
 // Search in both languages from files of this site: searchindex.js calls Search.setIndex, language_data.js brings
 // splitQuery, Stemmer and stopwords.
 {
+const LIMIT = 30;
 const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const spans = (en, zh) => `<span lang="en">${en}</span><span class="sep" aria-hidden="true"> · </span><span lang="zh">${zh}</span>`;
 const list = (value) => (value === undefined ? [] : [].concat(value));
@@ -16,7 +17,7 @@ function find(index, words) {
           for (const page of list(terms[term])) scores.set(page, (scores.get(page) || 0) + (term === word ? 2 : 1) * weight);
     found = found === null ? scores : new Map([...found].filter(([page]) => scores.has(page)).map(([page, score]) => [page, score + scores.get(page)]));
   }
-  return [...(found || [])].sort((a, b) => b[1] - a[1]).map(([page]) => page);
+  return [...(found || [])].sort((a, b) => b[1] - a[1]).slice(0, LIMIT).map(([page]) => page);
 }
 
 // The passage around the first hit, in the language that the reader chose, or in that of the query.
