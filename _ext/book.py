@@ -191,6 +191,7 @@ def setup(app) -> dict[str, bool]:
     app.add_config_value("book_look", _hash([*STATIC.rglob("*.*"), *HERE.glob("theme/*")]), "html", str)
     app.add_config_value("comments_config", {}, "")  # Jupyter Book always passes it on
     app.add_search_language(search_language.EnglishAndChinese)
+    app.add_builder(search_language.Builder, override=True)
     for part in PARTS:
         part.setup(app)
     app.connect("builder-inited", _add_filters)

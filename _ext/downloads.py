@@ -1,7 +1,8 @@
 """Each chapter's notebook to take away: in English, in Chinese, or in both, made from the bilingual one.
 
 A notebook in one language keeps that half of every pair, heading, folded title, alternative text and verdict card;
-code and figures stay as they are. In front of all three stands a cell that says what to do where `lib` is missing.
+code and figures stay as they are. The cell that says what to do where `lib` is missing gets the address of the
+repository, if the build knows it.
 """
 
 import copy
@@ -13,15 +14,18 @@ from _ext.bilingual import split_title
 from _ext.pairs import FENCED, parts
 
 FOLDER = "_downloads"
+FIND_LIB = "find-lib"  # the id of the cell that looks for `lib`, the first code cell of each chapter
 LANGUAGES = {"en": ".en", "zh": ".zh", "both": ""}  # what stands before .ipynb
 OTHER = {"en": "zh", "zh": "en"}
 HEADING = re.compile(r"^(#{1,6} +)(.+?) *$", re.M)
 SUMMARY = re.compile(r"(<summary>)([^<]*)(</summary>)")
 HALF_OF_CARD = r'<div lang="{}">.*?</div>'
 MISSING = '''\
-# Does this notebook find the course's package? · 本笔记本找得到课程的代码包吗？
+# Does this notebook find the course's package?
+import importlib
+
 try:
-    import lib.reference
+    importlib.import_module("lib.reference")
 except ModuleNotFoundError:
     raise ModuleNotFoundError("""
 
@@ -42,11 +46,11 @@ there. Without make, in VS Code or in Colab: see "Running one notebook" in READM
 
 
 def in_language(notebook: dict, language: str, repository: str = "") -> dict:
-    """Return a notebook in one language, or in both, with the cell that looks for `lib` in front.
+    """Return a notebook in one language, or in both; its cell that looks for `lib` names the repository.
 
     Example:
         >>> cell = {"cell_type": "markdown", "source": "# 04 Why divide? · 为什么要除？", "metadata": {}, "id": "a"}
-        >>> in_language({"cells": [cell]}, "zh")["cells"][1]["source"]
+        >>> in_language({"cells": [cell]}, "zh")["cells"][0]["source"]
         '# 04 为什么要除？'
     """
     made = copy.deepcopy(notebook)
@@ -58,8 +62,9 @@ def in_language(notebook: dict, language: str, repository: str = "") -> dict:
                 cell["metadata"]["alt"] = {language: alt[language]}
             for output in cell.get("outputs", []):
                 _card(output, language)
-    first = {"cell_type": "code", "id": "find-lib", "metadata": {"tags": ["hide-input"]}, "source": guard(repository)}
-    made["cells"].insert(0, {**first, "execution_count": None, "outputs": []})
+    for cell in made["cells"]:
+        if cell["id"] == FIND_LIB:
+            cell["source"] = guard(repository)
     return made
 
 
@@ -109,7 +114,7 @@ def _card(output: dict, language: str) -> None:
 
 
 def guard(repository: str) -> str:
-    """Return the code of the first cell; without a known repository it asks for a copy in words."""
+    """Return the code of the cell that looks for `lib`; without a known repository it asks for a copy in words."""
     folder = repository.rstrip("/").removesuffix(".git").rpartition("/")[2] or "attention-highlights"
     clone = f"git clone --depth 1 {repository or f'https://github.com/OWNER/{folder}'}"
     get_en, get_zh = "In a terminal, type these two commands:", "请在终端里输入下面两条命令："

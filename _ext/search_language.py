@@ -3,6 +3,8 @@
 import re
 from typing import ClassVar
 
+from docutils import nodes
+from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.search.en import SearchEnglish
 
 from _ext.bilingual import HAN
@@ -51,3 +53,36 @@ class EnglishAndChinese(SearchEnglish):
                 words += [characters[index : index + 2]] if index + 1 < len(characters) else []
             position = run.end()
         return words + WORD.findall(text[position:])
+
+
+class Builder(StandaloneHTMLBuilder):
+    """Sphinx's builder, whose index also holds a pair of characters that a link, bold or code divides."""
+
+    def index_page(self, pagename: str, doctree: nodes.document, title: str) -> None:
+        """Feed a page to the index, each paragraph in one piece; Sphinx would cut it at every change of markup."""
+        page = doctree.deepcopy()
+        for block in page.findall(
+            lambda node: isinstance(node, nodes.TextElement) and not isinstance(node, nodes.Inline)
+        ):
+            block.children = whole(block)
+        super().index_page(pagename, page, title)
+
+
+def whole(block: nodes.TextElement) -> list[nodes.Node]:
+    """Return the text of a paragraph without its markup; raw HTML stays as it is and divides the text.
+
+    Example:
+        >>> parts = nodes.Text("的"), nodes.strong("", "梯度"), nodes.raw("", "<br>"), nodes.Text("。")
+        >>> block = nodes.paragraph("", "", *parts)
+        >>> [node.astext() for node in whole(block)]
+        ['的梯度', '<br>', '。']
+    """
+    pieces: list[nodes.Node] = []
+    for text in block.findall(nodes.Text):
+        if isinstance(text.parent, nodes.raw):
+            pieces.append(text.parent)
+        elif pieces and isinstance(pieces[-1], nodes.Text):
+            pieces[-1] = nodes.Text(pieces[-1] + text)
+        else:
+            pieces.append(text)
+    return pieces

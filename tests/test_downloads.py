@@ -77,7 +77,7 @@ def test_one_language_is_left(path, language):
 def test_code_and_outputs_are_the_same(path, language):
     source, made = read(path), downloads.in_language(read(path), language)
     nbformat.validate(nbformat.from_dict(made))
-    before, after = notebook_rules.code_cells(source), notebook_rules.code_cells(made)[1:]
+    before, after = notebook_rules.code_cells(source), notebook_rules.code_cells(made)
     assert [notebook_rules.source(cell) for cell in before] == [notebook_rules.source(cell) for cell in after]
     assert [cell["execution_count"] for cell in before] == [cell["execution_count"] for cell in after]
     one, two = notebook_rules.outputs(source), notebook_rules.outputs(made)
@@ -113,6 +113,13 @@ def test_a_pair_a_fold_and_code_that_looks_like_a_heading():
 
 
 # --- The first cell -------------------------------------------------------------------------------------------------
+
+
+@BY_NAME
+def test_every_chapter_looks_for_lib_first(path):
+    first = notebook_rules.code_cells(read(path))[0]
+    assert first["id"] == downloads.FIND_LIB
+    assert notebook_rules.source(first) == downloads.guard("")
 
 
 @pytest.mark.parametrize("repository", ["", "https://github.com/me/book"])
