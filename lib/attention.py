@@ -135,7 +135,7 @@ def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 def dot_score(query: Tensor, key: Tensor) -> Tensor:
     r"""Score each key for each query by their dot product, $q^\top k$.
 
-    Source: Luong et al. 2015, equation 8 ("dot"), arXiv:1508.04025.
+    Source: Luong et al. 2015, section 3.1 ("dot"), arXiv:1508.04025.
 
     Args:
         query: (..., T, d_k).
@@ -184,7 +184,7 @@ def scaled_dot_score(query: Tensor, key: Tensor, *, scale: float | None = None) 
 def bilinear_score(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
     r"""Score each key by $q^\top W k$: a learned dot product between different spaces.
 
-    Source: Luong et al. 2015, equation 8 ("general"), arXiv:1508.04025.
+    Source: Luong et al. 2015, section 3.1 ("general"), arXiv:1508.04025.
 
     Args:
         query: (..., T, d_q).

@@ -142,7 +142,7 @@ def _checked(query: np.ndarray, key: np.ndarray, **more: np.ndarray) -> list[np.
 def dot_score(query: np.ndarray, key: np.ndarray) -> np.ndarray:
     r"""Score each key for each query by their dot product, $q^\top k$.
 
-    Source: Luong et al. 2015, equation 8 ("dot"), arXiv:1508.04025.
+    Source: Luong et al. 2015, section 3.1 ("dot"), arXiv:1508.04025.
 
     Args:
         query: (..., T, d_k).
@@ -190,7 +190,7 @@ def scaled_dot_score(query: np.ndarray, key: np.ndarray, *, scale: float | None 
 def bilinear_score(query: np.ndarray, key: np.ndarray, weight: np.ndarray) -> np.ndarray:
     r"""Score each key by $q^\top W k$: a learned dot product between different spaces.
 
-    Source: Luong et al. 2015, equation 8 ("general"), arXiv:1508.04025.
+    Source: Luong et al. 2015, section 3.1 ("general"), arXiv:1508.04025.
 
     Args:
         query: (..., T, d_q).
