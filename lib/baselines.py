@@ -185,7 +185,7 @@ class NGram:
     different tokens seen behind $h$: the more of them, the likelier is one not seen yet. $p_0$ is uniform, and a
     context that was never seen leaves the word to the shorter one.
 
-    Source: Witten and Bell 1991, method C, in the interpolated form of Chen and Goodman 1999, section 2.5.
+    Source: Witten and Bell 1991, method C, in the interpolated form of Chen and Goodman 1999.
 
     Args:
         text: (N,) integers to count in.
