@@ -100,7 +100,7 @@ def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     The threshold $\tau$ is what makes the weights sum to 1. Only scores less than 1 below the highest can have weight.
     The gradient, too, is exactly 0 for every score without weight.
 
-    Source: Martins and Astudillo 2016, equation 2 and algorithm 1, arXiv:1602.02068.
+    Source: Martins and Astudillo 2016, algorithm 1, arXiv:1602.02068.
 
     Args:
         scores: (..., S) floating-point numbers.

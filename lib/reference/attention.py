@@ -96,7 +96,7 @@ def sparsemax(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
 
     The threshold $\tau$ is what makes the weights sum to 1. Only scores less than 1 below the highest can have weight.
 
-    Source: Martins and Astudillo 2016, equation 2 and algorithm 1, arXiv:1602.02068.
+    Source: Martins and Astudillo 2016, algorithm 1, arXiv:1602.02068.
 
     Args:
         scores: (..., S) floating-point numbers.
