@@ -68,7 +68,7 @@ def sigmoid(scores: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
 
     The weights of a row add up to anything from 0 to S: they are not a distribution.
 
-    Source: Ramapuram et al. 2024, section 2, arXiv:2409.04431. Differs: nothing is subtracted from the scores.
+    Source: Ramapuram et al. 2024, arXiv:2409.04431. Differs: nothing is subtracted from the scores.
 
     Args:
         scores: (..., S) floating-point numbers.
