@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lib.data import minilm
-from lib.data.minilm import minilm_folder, minilm_pieces, minilm_tokenize
+from lib.data.minilm import minilm_folder, minilm_pairs, minilm_pieces, minilm_tokenize
 
 TEXTS = ["Attention is all you need.", "naïve café 注意力!", "", "word " * 400]
 
@@ -41,3 +41,29 @@ def test_tokens_are_those_of_transformers():
 def test_no_texts_are_refused():
     with pytest.raises(ValueError, match="0 texts"):
         minilm_tokenize([])
+
+
+def test_pairs_are_those_of_transformers():
+    from transformers import BertTokenizerFast
+
+    theirs = BertTokenizerFast.from_pretrained(minilm_folder(), local_files_only=True)
+    firsts, seconds = ["Who sings?", "Naïve?"], ["Klara Ekberg sings, née Novak.", "no " * 400]
+    expected = theirs(
+        firsts, seconds, padding=True, truncation=True, max_length=256, return_tensors="pt", return_offsets_mapping=True
+    )
+    batch = minilm_pairs(firsts, seconds)
+    assert torch.equal(batch.tokens, expected["input_ids"])
+    assert torch.equal(batch.segments, expected["token_type_ids"])
+    assert torch.equal(batch.lengths, expected["attention_mask"].sum(dim=-1))
+    for row in range(2):
+        inside = torch.tensor([of == 1 for of in expected.sequence_ids(row)])
+        assert torch.equal(batch.inside[row], inside)
+        assert torch.equal(batch.characters[row][inside], expected["offset_mapping"][row][inside])
+    assert not batch.characters[~batch.inside].any()
+
+
+def test_pairs_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="0 first texts"):
+        minilm_pairs([], [])
+    with pytest.raises(ValueError, match="2 first texts and 1 second"):
+        minilm_pairs(["a", "b"], ["c"])

@@ -4,6 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lib.experiments import answers_tuned as task
+from lib.experiments.answers import known_questions
+from lib.experiments.text_classes import minilm
+from lib.models.bert import BERT, BERTConfig
 from lib.models.spans import SpanHead, best_spans, span_loss
 
 
@@ -47,3 +51,70 @@ def test_the_head_scores_each_place_by_itself():
     changed[0, 2] = 0
     same = (head(hidden) == head(changed)).all(dim=-1)[0]
     assert same.tolist() == [True, True, False, True]
+
+
+# The experiment of chapter 10 that fine-tunes everything.
+
+
+def tiny_reader(arm=None):
+    return task.Reader(BERT(BERTConfig.tiny(vocab_size=30522, num_segments=2), pooler=False))
+
+
+@pytest.mark.parametrize("part", ["labelled", "same wordings", "other wordings"])
+def test_the_tokens_of_an_answer_are_its_characters(part):
+    asked = known_questions()[part]
+    batch = task.batch_of(asked)
+    places = task.answer_places(batch, asked)
+    assert batch.inside.gather(1, places).all()
+    for one, (first, last), characters in zip(asked, places.tolist(), batch.characters.tolist(), strict=True):
+        assert one.passage[characters[first][0] : characters[last][1]] == one.answer
+        assert 0 <= last - first < 8  # the longest span that is read
+
+
+def test_a_reader_that_points_rightly_answers_rightly():
+    asked = known_questions()["other wordings"][:45]  # three batches
+
+    def pointing(batch):
+        row = next(i for i in (0, 20, 40) if torch.equal(task.batch_of(asked[i : i + 20]).tokens, batch.tokens))
+        places = task.answer_places(batch, asked[row : row + 20])
+        scores = torch.zeros(*batch.tokens.shape, 2)
+        return scores.scatter(1, places[:, None], 9.0)
+
+    assert task.read(pointing, asked) == [one.answer for one in asked]
+    assert task.scored(task.read(pointing, asked), asked) == (1.0, 1.0)
+    assert task.scored(["the San Francisco."] * 2, [one for one in asked if len(one.answer.split()) == 1][:2]) == (0, 0)
+
+
+def test_each_arm_starts_as_its_name_says_and_leaves_the_checkpoint_alone():
+    published = minilm().encoder.state_dict()
+    tuned, scratch = (task.build(arm).bert for arm in task.ARMS)
+    assert all(torch.equal(one, published[name]) for name, one in tuned.encoder.state_dict().items())
+    weights = [name for name, one in published.items() if one.dim() == 2]
+    assert not any(torch.equal(scratch.encoder.state_dict()[name], published[name]) for name in weights)
+    assert torch.equal(tuned.embeddings.tokens.weight, minilm().embeddings.tokens.weight)
+    assert {one.data_ptr() for one in tuned.parameters()}.isdisjoint(one.data_ptr() for one in minilm().parameters())
+    assert task.build(task.ARMS[0]).training
+    with pytest.raises(ValueError, match="no arm 'frozen'"):
+        task.run("frozen", 0)
+
+
+def test_everything_is_trained_and_what_was_labelled_is_learnt(monkeypatch):
+    made = []
+    monkeypatch.setattr(task, "build", lambda arm: made.append(tiny_reader()) or made[-1])
+    labelled = known_questions()["labelled"][:4]
+    before = None
+
+    def watched(loss, parameters, **settings):
+        nonlocal before
+        parameters = list(parameters)
+        before = [one.detach().clone() for one in parameters]
+        return task_fit(loss, parameters, **settings)
+
+    task_fit = task.fit
+    monkeypatch.setattr(task, "fit", watched)
+    reader = task.train("from scratch", 0, labelled, 60, learning_rate=3e-3)
+    assert reader is made[0]
+    assert not reader.training
+    assert len(before) == len(list(reader.parameters()))
+    assert not any(torch.equal(old, new) for old, new in zip(before, reader.parameters(), strict=True))
+    assert task.scored(task.read(reader, labelled), labelled) == (1.0, 1.0)

@@ -35,6 +35,24 @@ class Tokenized(NamedTuple):
     lengths: Tensor
 
 
+class Pairs(NamedTuple):
+    """A batch of pairs of texts as token ids: [CLS] first [SEP] second [SEP].
+
+    Attributes:
+        tokens: (B, T) int64, filled up with 0, which is [PAD], to the longest of them.
+        segments: (B, T) int64, 1 for the second text and its [SEP], otherwise 0.
+        lengths: (B,) int64, how many tokens are real.
+        inside: (B, T) boolean, where a token of the second text stands.
+        characters: (B, T, 2) int64: there, from and to which character of its text the token reaches; elsewhere 0.
+    """
+
+    tokens: Tensor
+    segments: Tensor
+    lengths: Tensor
+    inside: Tensor
+    characters: Tensor
+
+
 def minilm_folder() -> Path:
     """Find the folder with the checkpoint, for `BERT.from_pretrained`.
 
@@ -79,6 +97,39 @@ def minilm_tokenize(texts: Sequence[str], *, longest: int = LONGEST) -> Tokenize
     rows = [torch.tensor(encoded.ids) for encoded in tokenizer.encode_batch(list(texts))]
     tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T)
     return Tokenized(tokens, torch.tensor([len(row) for row in rows]))
+
+
+def minilm_pairs(firsts: Sequence[str], seconds: Sequence[str]) -> Pairs:
+    """Cut pairs of texts, such as questions and passages, into tokens, and say where each token of the second stood.
+
+    Args:
+        firsts: B texts.
+        seconds: B texts.
+
+    Returns:
+        The batch; a pair of more than `LONGEST` tokens loses the end of its longer text.
+
+    Raises:
+        ModuleNotFoundError: As `minilm_folder`.
+        ValueError: When there are no pairs, or not as many of one kind as of the other.
+
+    Example:
+        >>> batch = minilm_pairs(["Who?"], ["Klara sings."])
+        >>> batch.tokens.shape, batch.segments[0].tolist()
+        (torch.Size([1, 9]), [0, 0, 0, 0, 1, 1, 1, 1, 1])
+        >>> [("Klara sings."[start:end]) for start, end in batch.characters[batch.inside].tolist()]
+        ['K', 'lar', 'a', 'sings', '.']
+    """
+    if not len(firsts) or len(firsts) != len(seconds):
+        raise ValueError(
+            f"there are {len(firsts)} first texts and {len(seconds)} second ones: as many, at least 1, fit"
+        )
+    found = _tokenizer(LONGEST).encode_batch(list(zip(firsts, seconds, strict=True)))
+    inside = [torch.tensor([of == 1 for of in one.sequence_ids]) for one in found]
+    characters = [torch.tensor(one.offsets) * second[:, None] for one, second in zip(found, inside, strict=True)]
+    rows = [torch.tensor(one.ids) for one in found], [torch.tensor(one.type_ids) for one in found], inside, characters
+    tokens, segments, inside, characters = (torch.nn.utils.rnn.pad_sequence(one, batch_first=True) for one in rows)
+    return Pairs(tokens, segments, torch.tensor([len(one) for one in found]), inside, characters)
 
 
 def minilm_pieces(text: str) -> list[str]:
