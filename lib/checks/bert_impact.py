@@ -37,6 +37,11 @@ def check_f1(my_f1: Callable) -> bool:
             "预测是 'harp!'，正确答案是 'harp'：标点不算。",
         ),
         Case(
+            ("U.S.", ["US"]),
+            "The prediction was 'U.S.', the right answer 'US': punctuation is deleted, no blank takes its place.",
+            "预测是 'U.S.'，正确答案是 'US'：标点直接删掉，不换成空格。",
+        ),
+        Case(
             ("the harp", ["harp"]),
             "The prediction was 'the harp', the right answer 'harp': articles do not count.",
             "预测是 'the harp'，正确答案是 'harp'：冠词不算。",

@@ -1,5 +1,7 @@
 """Checks of chapter 14: two halves of a softmax put together, linear attention as a recurrence, rollout."""
 
+import functools
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -74,8 +76,31 @@ def check_causal_linear(my_causal_linear: Callable) -> bool:
             "This was T = 6, with larger numbers.",
             "这里 T = 6，数值更大。",
         ),
+        Case(
+            (draw((600, 3)), draw((600, 3)), draw((600, 2))),
+            "This was T = 600: no table of 600 x 600 weights, a state of d_k x d_v numbers is enough.",
+            "这里 T = 600：不要列 600 × 600 的权重表，一个 d_k × d_v 的状态就够了。",
+        ),
     ]
-    return examine("my_causal_linear", my_causal_linear, _causal_linear, cases, _LINEAR_MISTAKES)
+    return examine("my_causal_linear", _watched(my_causal_linear), _causal_linear, cases, _LINEAR_MISTAKES)
+
+
+def _watched(function):
+    """Stop a function that holds half a table of weights (T, T) at once; short ones may."""
+
+    @functools.wraps(function)
+    def watched(query, key, value):
+        tracemalloc.start()
+        try:
+            answer = function(query, key, value)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        if len(query) > 100 and peak > len(query) ** 2 * query.itemsize / 2:
+            raise MemoryError(f"{peak:,} bytes at once")
+        return answer
+
+    return watched
 
 
 def check_rollout(my_rollout: Callable) -> bool:

@@ -66,6 +66,12 @@ def keeps_punctuation(prediction, answers):
     return with_cut(lambda t: re.sub(r"\b(a|an|the)\b", " ", t.lower()).split())(prediction, answers)
 
 
+def blanks_for_punctuation(prediction, answers):
+    return with_cut(lambda t: re.sub(r"\b(a|an|the)\b", " ", re.sub(r"[^\w\s]", " ", t.lower())).split())(
+        prediction, answers
+    )
+
+
 def keeps_articles(prediction, answers):
     return with_cut(lambda t: re.sub(r"[^\w\s]", "", t.lower()).split())(prediction, answers)
 
@@ -219,6 +225,7 @@ WRONG = {
         no_factor: "factor 2 is missing",
         keeps_capitals: "capitals count",
         keeps_punctuation: "punctuation counts",
+        blanks_for_punctuation: "no blank takes its place",
         keeps_articles: "articles count",
         counts_twice: "matched twice",
         sets: "repeated words have vanished",

@@ -185,6 +185,11 @@ def linear_by_cumulated_sums(query, key, value):
     return np.einsum("td,tdv->tv", q, states) / np.einsum("td,td->t", q, np.cumsum(k, axis=0))[:, None]
 
 
+def lists_the_table(query, key, value):
+    weights = np.tril(features(query) @ features(key).T)
+    return weights @ value / weights.sum(axis=1, keepdims=True)
+
+
 def linear_of_lib(query, key, value):
     return linear_attention(*(torch.tensor(x) for x in (query, key, value)), causal=True).numpy()
 
@@ -286,6 +291,7 @@ WRONG = {
         divides_by_the_whole: "runs over later keys too",
         softmax_attention: "this is softmax attention",
         keys_without_features: "output[",
+        lists_the_table: "no table of 600 x 600 weights",
     },
     "check_rollout": {
         no_residual: "the residual connection is missing",
