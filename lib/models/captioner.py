@@ -156,7 +156,7 @@ class RegionEncoder(nn.Module):
 class Captioner(nn.Module):
     r"""Write a caption word by word, and look at the image's regions before each word.
 
-    $$e_{tj} = \frac{q_t^\top k_j}{\sqrt{d}}, \quad z_t = \sum_j w_{tj} a_j, \quad
+    $$s_{tj} = \frac{q_t^\top k_j}{\sqrt{d}}, \quad z_t = \sum_j w_{tj} a_j, \quad
     h_t = \mathrm{GRU}(h_{t-1}, [q_t; z_t])$$
 
     A first GRU reads the words so far and asks, $q_t$; a second one remembers what was seen, and speaks.
