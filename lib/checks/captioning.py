@@ -170,7 +170,7 @@ _MIXED_MISTAKES = [
     Mistake(
         lambda p, c, s: _mixed(p, c, ~s),
         "it is the wrong way round: True means that the caption looks softly.",
-        "弄反了：True 表示这条字幕软着看。",
+        "弄反了：True 表示这条字幕用软的目光。",
     ),
     Mistake(
         lambda p, c, s: _one_hot(p, c),

@@ -192,7 +192,7 @@ _TARGET_MISTAKES = [
     Mistake(
         lambda history, candidates: _target_attention(history, candidates, axis=0),
         "softmax runs over the candidates: each candidate shares its weight among the films of the history.",
-        "softmax 取在候选那根轴上了：每个候选要把权重分给历史里的影片。",
+        "softmax 沿候选的轴做了：每个候选要把权重分给历史里的影片。",
     ),
     Mistake(
         lambda history, candidates: (candidates @ history.T / np.sqrt(history.shape[1]) @ history * candidates).sum(1),
