@@ -116,8 +116,8 @@ def minilm_pairs(firsts: Sequence[str], seconds: Sequence[str]) -> Pairs:
     Example:
         >>> batch = minilm_pairs(["Who?"], ["Klara sings."])
         >>> batch.tokens.shape, batch.segments[0].tolist()
-        (torch.Size([1, 9]), [0, 0, 0, 0, 1, 1, 1, 1, 1])
-        >>> [("Klara sings."[start:end]) for start, end in batch.characters[batch.inside].tolist()]
+        (torch.Size([1, 10]), [0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+        >>> ["Klara sings."[start:end] for start, end in batch.characters[batch.inside].tolist()]
         ['K', 'lar', 'a', 'sings', '.']
     """
     if not len(firsts) or len(firsts) != len(seconds):
