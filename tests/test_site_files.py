@@ -185,11 +185,15 @@ def test_links_to_elsewhere_need_a_repository():
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no interrupt to one child process")
 def test_the_server_ends_cleanly(site):
     command = [sys.executable, "-m", "_ext.serve", str(site)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as server:
         address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline())[0]
         with urllib.request.urlopen(address) as answer:
             assert b"chapters/index.html" in answer.read()
         server.send_signal(signal.SIGINT)
-        _, complaint = server.communicate(timeout=10)
+        try:
+            _, complaint = server.communicate(timeout=10)
+        finally:
+            server.kill()  # or leaving the block would wait for ever
     assert server.returncode == 0
     assert complaint == ""
