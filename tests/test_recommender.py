@@ -7,6 +7,7 @@ import torch
 from lib.attention import scaled_dot_product_attention, watch
 from lib.data.movielens import Histories
 from lib.experiments import recommenders as task
+from lib.experiments import recommenders_long as longer
 from lib.experiments.recommenders_plain import EqualWeights
 from lib.models.neighbours import ItemNeighbours, Markov, Popularity, co_occurrence, popularity, transitions
 from lib.models.recommender import (
@@ -308,3 +309,15 @@ def test_equal_weights_are_target_attention_that_compares_nothing():
         attentive.w_key.weight.zero_()
     plain.load_state_dict({name: t for name, t in attentive.state_dict().items() if name in plain.state_dict()})
     torch.testing.assert_close(plain(HISTORY), attentive(HISTORY))
+
+
+def test_levelled_target_attention_weighs_all_films_alike_and_leaves_the_trained_one_as_it_was():
+    model = built(TargetAttention)
+    level = longer.levelled(model)
+    assert not level.scores(HISTORY).any()
+    assert model.scores(HISTORY).any()
+
+
+def test_longer_training_takes_networks_of_the_contest_for_more_steps():
+    assert {name for name, _, _ in longer.RECIPES.values()} == {*task.ARMS, "DIN, equal weights"}
+    assert {steps for arm, (_, steps, _) in longer.RECIPES.items() if "steps" not in arm} == {3 * task.STEPS}

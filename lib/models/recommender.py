@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.masks import causal_mask
@@ -66,13 +67,13 @@ class ItemScores(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the logits; id 0 has -inf."""
-        return without_none(super().forward(x))
+        return F.linear(x, self.weight, without_none(self.bias))
 
 
-def without_none(logits: Tensor) -> Tensor:
-    """Give id 0 the logit -inf, so that "no item" is never recommended."""
-    none = torch.arange(logits.shape[-1], device=logits.device) == 0
-    return logits.masked_fill(none, float("-inf"))
+def without_none(bias: Tensor) -> Tensor:
+    """Give id 0 the bias -inf, so that "no item" is never recommended."""
+    none = torch.arange(len(bias), device=bias.device) == 0
+    return bias.masked_fill(none, float("-inf"))
 
 
 def recent(T: int, window: int) -> Tensor:
@@ -169,7 +170,7 @@ class TargetAttention(nn.Module):
         """Score each item of histories (B, T) for each candidate, before the softmax: (B, T, 1 + num_items)."""
         key = self.w_key(self.dropout(self.embedding(history)))
         query = self.w_query(self.output.weight)  # (1 + num_items, d_model)
-        return key @ query.T * self.config.d_model**-0.5
+        return key @ (query.T * self.config.d_model**-0.5)
 
     def forward(self, history: Tensor) -> Tensor:
         """Give logits (B, T, 1 + num_items) for histories (B, T).
@@ -183,10 +184,10 @@ class TargetAttention(nn.Module):
         scores = self.scores(history)
         # A softmax for every place: exponentials once, then sums over the places that each may look at. (Less the
         # highest score, as softmax is usually computed, would let a later item decide what earlier ones lose.)
-        weights = scores.clamp(-30, 30).exp() * (history > 0)[..., None]
-        near = recent(T, self.config.window).to(weights.dtype)
-        matched = near @ (weights * (value @ self.output.weight.T)) / (near @ weights).clamp(min=1e-30)
-        return without_none(matched + self.output.bias)
+        weights = scores.clamp(-30, 30).exp()
+        near = (recent(T, self.config.window) & (history > 0)[:, None, :]).to(weights.dtype)  # (B, T, T)
+        matched = near @ (weights * (value @ self.output.weight.T)) / (near @ weights + 1e-30)
+        return matched + without_none(self.output.bias)
 
 
 class SASRec(nn.Module):
