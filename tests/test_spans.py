@@ -87,13 +87,14 @@ def test_a_reader_that_points_rightly_answers_rightly():
 
 def test_each_arm_starts_as_its_name_says_and_leaves_the_checkpoint_alone():
     published = minilm().encoder.state_dict()
-    tuned, scratch = (task.build(arm).bert for arm in task.ARMS)
+    readers = [task.build(arm) for arm in task.ARMS]
+    tuned, scratch = (reader.bert for reader in readers)
     assert all(torch.equal(one, published[name]) for name, one in tuned.encoder.state_dict().items())
     weights = [name for name, one in published.items() if one.dim() == 2]
     assert not any(torch.equal(scratch.encoder.state_dict()[name], published[name]) for name in weights)
     assert torch.equal(tuned.embeddings.tokens.weight, minilm().embeddings.tokens.weight)
     assert {one.data_ptr() for one in tuned.parameters()}.isdisjoint(one.data_ptr() for one in minilm().parameters())
-    assert task.build(task.ARMS[0]).training
+    assert all(reader.training for reader in readers)
     with pytest.raises(ValueError, match="no arm 'frozen'"):
         task.run("frozen", 0)
 
