@@ -66,8 +66,9 @@ def text_vectors(reader: str) -> dict[str, np.ndarray]:
     texts = sorted({text for one in everything for text in (one.question, *(s.strip() for s in sentences(one)))})
     if reader == "MiniLM":
         return dict(zip(texts, sentence_vectors(minilm(), tuple(texts)), strict=True))
+    config = minilm().config
     seed_everything(0)
-    vectors = sentence_vectors(BERT(minilm().config).eval(), tuple(texts))
+    vectors = sentence_vectors(BERT(config).eval(), tuple(texts))
     vectors = vectors - vectors.mean(axis=0)
     return dict(zip(texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
 

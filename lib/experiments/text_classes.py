@@ -77,9 +77,11 @@ def title_vectors(arm: str) -> np.ndarray:
     """Compute the vectors of all titles with MiniLM, or with random weights in its place."""
     if arm == "MiniLM":
         return sentence_vectors(minilm(), films()[0])
+    config = minilm().config
     seed_everything(0)
-    vectors = sentence_vectors(BERT(minilm().config).eval(), films()[0])
-    return (vectors - vectors.mean(axis=0)) / vectors.std()  # they are all alike: what sets them apart is enlarged
+    vectors = sentence_vectors(BERT(config).eval(), films()[0])
+    vectors = vectors - vectors.mean(axis=0)  # they are all alike: what sets them apart is enlarged
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def draw(seed: int, labels: int) -> np.ndarray:
