@@ -166,11 +166,25 @@ class Recorded:
 
 
 def source_hash(name: str) -> str:
-    """Give the SHA-256 of the source of an experiment and of its siblings that it imports, whatever the line ends."""
+    """Give the SHA-256 of an experiment's source and of that of the siblings it imports.
+
+    Docstrings and empty lines do not count: they explain what was run, and change nothing of it.
+    """
     digest = hashlib.sha256()
     for module in _with_imported(_module(name), []):
-        digest.update(Path(find_spec(module).origin).read_text(encoding="utf-8").encode())
+        digest.update(_without_docstrings(Path(find_spec(module).origin).read_text(encoding="utf-8")).encode())
     return digest.hexdigest()
+
+
+def _without_docstrings(source: str) -> str:
+    """Give the lines of a module but for docstrings and empty lines, each with a newline, whatever the line ends."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if first is not None and ast.get_docstring(node, clean=False) is not None:
+                lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
+    return "".join(f"{line}\n" for line in lines if line.strip())
 
 
 def _with_imported(module: str, found: list[str]) -> list[str]:

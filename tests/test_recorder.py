@@ -161,6 +161,18 @@ def test_changed_source_of_an_imported_experiment_is_refused(tiny, line):
         recorded("tiny.arms", tiny / "recorded")
 
 
+def test_a_docstring_is_no_change_and_a_string_is_one(made):
+    path = made / "arms.py"
+    code = path.read_text(encoding="utf-8")
+    explained = code.replace("def run(arm, seed):\n", 'def run(arm, seed):\n    """Run.\n\n    As told.\n    """\n\n')
+    assert explained != code
+    path.write_text(explained.replace('"""Tiny: says', '"""Tiny, with two arms: says'), encoding="utf-8")
+    assert recorded("tiny.arms", made / "recorded").rows
+    path.write_text(code.replace('"steps"', '"step"'), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"source of 'tiny.arms' has changed"):
+        recorded("tiny.arms", made / "recorded")
+
+
 def test_other_line_ends_are_no_change(made):
     (made / "arms.py").write_bytes((made / "arms.py").read_bytes().replace(b"\n", b"\r\n"))
     assert recorded("tiny.arms", made / "recorded").rows
