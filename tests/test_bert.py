@@ -293,6 +293,8 @@ TINY = {"vocab_size": 10, "max_length": 6}
         (lambda: mask_tokens(torch.tensor([[1]]), mask_id=9, vocab_size=5), "mask_id holds the id 9"),
         (lambda: mask_tokens(torch.tensor([[7]]), mask_id=1, vocab_size=5), "id 7"),
         (lambda: mask_tokens(torch.tensor([[1]]), mask_id=1, vocab_size=5, share=1.5), "share=1.5"),
+        (lambda: mask_tokens(torch.tensor([[1]]), mask_id=1, vocab_size=2, special=[0, 1]), "below vocab_size=2"),
+        (lambda: BERTConfig.tiny(**TINY, norm_eps=-1.0), "norm_eps must be above 0 and below 1 but is -1.0"),
         (lambda: mask_tokens(torch.tensor([[1]]), mask_id=1, vocab_size=5, split=(0.8, 0.1, 0.2)), "sum to 1"),
     ],
 )

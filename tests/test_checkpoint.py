@@ -53,6 +53,22 @@ def test_a_config_of_another_type_is_refused(folder):
         read_config(folder, model_type="bert")
 
 
+def test_a_key_that_a_config_or_an_index_lacks_is_named_with_the_file(folder):
+    with pytest.raises(ValueError, match=r"config\.json has no 'num_layers'"):
+        read_config(folder, model_type="bert")["num_layers"]
+    (folder / "model.safetensors").rename(folder / "one.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json has no 'weight_map'"):
+        read_tensors(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "", "7"])
+def test_a_config_that_is_no_json_object_is_refused(folder, text):
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config\.json is no JSON object: "):
+        read_config(folder, model_type="bert")
+
+
 def test_a_missing_folder_or_config_is_named(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere.*config\.json is missing"):
         read_config(tmp_path / "nowhere", model_type="bert")
@@ -114,18 +130,16 @@ def test_pickled_weights_are_never_opened(folder, tmp_path):
 
 def test_a_pickle_under_the_name_of_safetensors_is_refused(folder):
     torch.save({"first.weight": torch.ones(3, 2)}, folder / "model.safetensors")
-    with pytest.raises(Exception, match="header") as refusal:
+    with pytest.raises(ValueError, match=r"model\.safetensors is no whole safetensors file: .*header"):
         read_tensors(folder)
-    assert type(refusal.value).__name__ == "SafetensorError"
 
 
 @pytest.mark.parametrize("kept", [0, 4, 40, -1])
 def test_a_truncated_file_is_refused(folder, kept):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(Exception, match=r"header|incomplete|large|small") as refusal:
+    with pytest.raises(ValueError, match=r"model\.safetensors is no whole safetensors file"):
         read_tensors(folder)
-    assert type(refusal.value).__name__ == "SafetensorError"
 
 
 def test_a_corrupt_header_is_refused(folder):
@@ -133,9 +147,8 @@ def test_a_corrupt_header_is_refused(folder):
     data = bytearray(path.read_bytes())
     data[8:12] = b"\x00\xff\x00\xff"
     path.write_bytes(data)
-    with pytest.raises(Exception, match="header") as refusal:
+    with pytest.raises(ValueError, match=r"model\.safetensors is no whole safetensors file: .*header"):
         read_tensors(folder)
-    assert type(refusal.value).__name__ == "SafetensorError"
 
 
 def test_rules_apply_in_turn_wherever_they_match():

@@ -102,3 +102,6 @@ def test_rows_lead_from_each_beam_to_the_one_it_goes_on_from():
 def test_a_mistake_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         choose(torch.zeros(1, 3), **options)
+    if "temperature" not in options:  # what greedy search does not need is refused as well
+        with pytest.raises(ValueError, match=message):
+            choose(torch.zeros(1, 3), temperature=0, **options)

@@ -208,6 +208,23 @@ def test_another_model_missing_files_and_pickled_weights_are_refused(tmp_path):
         GPT.from_pretrained(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("bias", [torch.ones(2), torch.tensor(1.0)])
+def test_a_fused_weight_that_cannot_be_taken_apart_is_named(tmp_path, bias):
+    published("gpt2", tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors") | {"transformer.h.0.attn.c_attn.bias": bias}
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"(?s)do not fit GPT.*layers\.0\.attention\.(w_key|fused)\.bias"):
+        GPT.from_pretrained(tmp_path)
+
+
+def test_a_config_without_a_size_is_named(tmp_path):
+    published("gpt2", tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"n_embd"', '"n_embedded"'), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"config\.json has no 'n_embd'"):
+        GPT.from_pretrained(tmp_path)
+
+
 def test_weights_that_do_not_fit_are_named(tmp_path):
     published("gpt2", tmp_path)
     path = tmp_path / "model.safetensors"
@@ -342,11 +359,30 @@ def test_the_weights_start_as_gpt2s_paper_says():
         (torch.zeros(1, 0, dtype=torch.int64), "tokens is empty"),
         (torch.zeros(1, 2), "tokens must hold integers"),
         (torch.zeros(2, dtype=torch.int64), "tokens has rank 1, shape (2,), but needs rank 2"),
+        ([[1, 2]], "tokens must be a tensor of integers (B, T) but is [[1, 2]]"),
     ],
 )
 def test_tokens_that_cannot_be_read_are_refused(tokens, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         GPT(TINY)(tokens)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.ones(2, 3, dtype=torch.bool), "mask has shape (2, 3) but the scores have shape (2, 3, 3)"),
+        (torch.ones(3, 3), "mask must be boolean (True = may attend) but has dtype float32"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(mask, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        GPT(TINY)(torch.zeros(2, 3, dtype=torch.int64), mask)
+
+
+def test_options_out_of_range_are_refused_also_without_a_draw():
+    for options, message in (({"top_k": 0}, "top_k"), ({"top_p": 2.0}, "top_p must be above 0 and at most 1 but is 2")):
+        with pytest.raises(ValueError, match=message):
+            GPT(TINY).generate(torch.tensor([[1]]), 1, temperature=0, **options)
 
 
 @pytest.mark.parametrize(
@@ -386,6 +422,7 @@ def test_a_cache_cannot_reach_beyond_the_positions():
         ({"d_model": "wide"}, "d_model must be an integer"),
         ({"d_ff": 0}, "d_ff must be an integer of at least 1 but is 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1 but is 1.0"),
+        ({"dropout": "a"}, "dropout must be at least 0 and below 1 but is 'a'"),
     ],
 )
 def test_an_impossible_config_is_refused(changes, message):

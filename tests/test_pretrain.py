@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -160,7 +161,32 @@ def test_two_processes_draw_the_curve_of_one_also_after_a_kill(trial, tmp_path):
 def test_a_finished_checkpoint_is_not_made_again(trial):
     before = (trial / f"{NAME}.safetensors").stat().st_mtime_ns
     assert "already there" in finish(ALONE, trial)
+    assert "already there" in finish(TOGETHER, trial)
     assert (trial / f"{NAME}.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_record_without_its_weights_is_made_anew(trial, tmp_path):
+    shutil.copy(trial / f"{NAME}.json", tmp_path)
+    finish(ALONE, tmp_path)
+    assert record(tmp_path)["sha256"] == record(trial)["sha256"]
+    load(NAME, folder=tmp_path)
+
+
+def test_the_first_process_says_whether_a_checkpoint_is_there(trial, tmp_path):
+    """On two machines with a folder each, only the first has the files: both end, and the second makes nothing."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = []
+    for rank, folder in enumerate((trial, tmp_path)):
+        place = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [*ALONE, NAME, "--folder", str(folder)]
+        processes.append(subprocess.Popen(command, env=ENVIRONMENT | place, stdout=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert "already there" in said[0]
+    assert not said[1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_load_gives_a_model_that_does_what_the_record_says(trial, training):

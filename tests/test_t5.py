@@ -346,6 +346,8 @@ MISUSES = {
     "mask numbers": (lambda m: m(IDS, IDS, None, torch.ones(1, 2)), "target_mask must be boolean.*float32"),
     "no length": (lambda m: m.generate(IDS, max_length=0), "max_length must be an integer of at least 1 but is 0"),
     "no beams": (lambda m: m.generate(IDS, max_length=3, beams=0), "beams must be an integer of at least 1 but is 0"),
+    "beams of another kind": (lambda m: m.generate(IDS, max_length=3, beams=1.5), "beams must be an integer .* is 1.5"),
+    "negative beams": (lambda m: m.generate(IDS, max_length=3, beams=-1), "beams must be an integer .* is -1"),
     "empty prompt": (lambda m: m.generate(IDS[:, :0], max_length=3), "source is empty"),
     "heads": (lambda m: T5Config(9, 10, 3, 8, 1, 1), r"10.*3"),
     "buckets": (lambda m: small(num_buckets=5), "5"),

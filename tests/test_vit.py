@@ -242,6 +242,7 @@ def test_images_that_the_model_cannot_read_are_refused(batch, message):
         ({"num_layers": 0}, "num_layers .* 0"),
         ({"num_classes": -1}, "num_classes .* -1"),
         ({"dropout": 1.0}, "dropout .* 1.0"),
+        ({"norm_epsilon": -1.0}, "norm_epsilon .* -1.0"),
         ({"patch_size": 9}, "patch_size=9 is larger than image_size=8"),
         ({"stride": 3}, "stride=3 leaves gaps between patches of patch_size=2"),
         ({"patch_size": 3, "stride": 2}, "patch_size=3 every stride=2 pixels leave 1 pixels of image_size=8 uncovered"),

@@ -339,6 +339,10 @@ def test_dropout_acts_in_training_only(small):
         (lambda m: m(torch.ones(1, 3)), "tokens must hold integers"),
         (lambda m: m(torch.ones(3, dtype=torch.long)), "tokens has rank 1"),
         (lambda m: m(torch.tensor([[1, 2]]), segments=torch.tensor([[0]])), "segments must have shape (1, 2)"),
+        (lambda m: m(torch.tensor([[1, 2]]), segments=torch.zeros(1, 2)), "segments must hold integers"),
+        (lambda m: m(torch.ones(2, 2).long(), padding=torch.ones(2, 2) > 0), "padding has rank 2"),  # not as (T, T)
+        (lambda m: m(torch.ones(2, 2).long(), padding=torch.ones(2, 1, 2)), "mask must be boolean"),
+        (lambda m: m(torch.ones(2, 3).long(), padding=torch.ones(2, 1, 2) > 0), "mask has shape (2, 1, 2)"),
         (lambda m: m(torch.tensor([[1, 2]]), permutation_mask(torch.arange(3))), "mask has shape (3, 3)"),
         (lambda m: m(torch.tensor([[1, 2]]), Masks(torch.ones(2, 2), torch.ones(2, 2))), "mask must be boolean"),
         (lambda m: permutation_mask(torch.tensor([0, 0, 1])), "the places 0 to 2 once each but order is [0, 0, 1]"),
@@ -353,6 +357,7 @@ def test_dropout_acts_in_training_only(small):
         (lambda m: XLNetConfig(d_model=16, num_heads=3), "num_heads=3"),
         (lambda m: XLNetConfig(num_layers=0), "num_layers"),
         (lambda m: XLNetConfig(dropout=1.0), "dropout must be at least 0 and below 1 but is 1.0"),
+        (lambda m: XLNetConfig(norm_epsilon=0.0), "norm_epsilon must be above 0 and below 1 but is 0.0"),
     ],
 )
 def test_mistakes_are_named_with_their_numbers(small, call, words):

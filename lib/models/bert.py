@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lib.masks import padding_mask
 from lib.models.checkpoint import load_weights, read_config, read_tensors, renamed, require
-from lib.models.contracts import check_share, check_sizes, check_tokens
+from lib.models.contracts import check_epsilon, check_share, check_sizes, check_tokens
 from lib.positional import LearnedPositions
 from lib.transformer import Encoder, EncoderLayer, PostNorm
 
@@ -71,6 +71,7 @@ class BERTConfig:
     def __post_init__(self) -> None:
         check_sizes(self, vocab_size=1, num_layers=1, d_ff=1, max_length=1, num_segments=1)
         check_share("dropout", self.dropout)
+        check_epsilon("norm_eps", self.norm_eps)
 
     @classmethod
     def base(cls, **changes) -> "BERTConfig":
@@ -312,7 +313,7 @@ def mask_tokens(
 
     Raises:
         ValueError: When `share` or a part of `split` is not between 0 and 1, the split does not sum to 1, or token ids
-            are outside the vocabulary.
+            are outside the vocabulary, or all of them are special.
 
     Example:
         >>> tokens = torch.full((1, 10_000), 7)
@@ -327,6 +328,8 @@ def mask_tokens(
     special = torch.tensor(sorted(set(special)), dtype=tokens.dtype, device=tokens.device)
     everything = torch.arange(vocab_size, dtype=tokens.dtype, device=tokens.device)
     ordinary = everything[~torch.isin(everything, special)]  # what a random token is drawn from
+    if len(ordinary) == 0:
+        raise ValueError(f"special holds all ids below vocab_size={vocab_size}: no random token can be drawn")
     draw = partial(torch.rand, tokens.shape, generator=generator, device=tokens.device)
     chosen = (draw() < share) & ~torch.isin(tokens, special)
     fate = draw()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,16 +26,16 @@ def read_config(folder: str | Path, *, model_type: str | Iterable[str]) -> dict[
         model_type: What the checkpoint must be, as its config says it: `"bert"`, or several names.
 
     Returns:
-        The config as it stands there.
+        The config as it stands there; asked for a key that is not there, it raises a ValueError that names both.
 
     Raises:
         FileNotFoundError: When the folder or the file is missing.
-        ValueError: When the checkpoint is of another type.
+        ValueError: When the checkpoint is of another type, or the file is no JSON.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: a checkpoint folder holds config.json and {WEIGHTS}")
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = _read_json(path)
     known = (model_type,) if isinstance(model_type, str) else tuple(model_type)
     if config.get("model_type") not in known:
         raise ValueError(f"{path} has model_type {config.get('model_type')!r} but expected {' or '.join(known)}")
@@ -73,19 +74,45 @@ def read_tensors(folder: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: When there are no safetensors, or a shard that the index names is missing.
+        ValueError: When a file is cut short or not what its name says.
     """
     folder = Path(folder)
     if (folder / WEIGHTS).is_file():
-        return load_file(folder / WEIGHTS)
+        return _load(folder / WEIGHTS)
     if not (folder / INDEX).is_file():
         pickled = " (pickled weights such as pytorch_model.bin can run code and are never opened)"
         hint = pickled if any(folder.glob("*.bin")) else ""
         raise FileNotFoundError(f"{folder} holds neither {WEIGHTS} nor {INDEX}{hint}")
-    shards = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    shards = sorted(set(_read_json(folder / INDEX)["weight_map"].values()))
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which its {INDEX} names")
-    return {name: tensor for shard in shards for name, tensor in load_file(folder / shard).items()}
+    return {name: tensor for shard in shards for name, tensor in _load(folder / shard).items()}
+
+
+class _Described(dict):
+    """What a JSON file says; a key that it lacks is an error that names the file."""
+
+    def __init__(self, path: Path, said: dict[str, Any]) -> None:
+        super().__init__(said)
+        self._path = path
+
+    def __missing__(self, key: str) -> None:
+        raise ValueError(f"{self._path} has no {key!r}")
+
+
+def _read_json(path: Path) -> _Described:
+    try:
+        return _Described(path, json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no JSON object: {error}") from error
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file: {error}") from error
 
 
 def renamed(tensors: Mapping[str, Tensor], rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:

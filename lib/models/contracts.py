@@ -1,5 +1,6 @@
 """What every model refuses: impossible configs, tokens that do not exist, sequences that are too long."""
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -24,9 +25,24 @@ def check_sizes(config: Any, **least: int) -> None:
 
 
 def check_share(name: str, value: Any) -> None:
-    """Refuse a share, such as a dropout, outside 0 to 1 (1 itself excluded)."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1 but is {value}")
+    """Refuse a share, such as a dropout, that is no number or outside 0 to 1 (1 itself excluded)."""
+    if not isinstance(value, Real) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1 but is {value!r}")
+
+
+def check_epsilon(name: str, value: Any) -> None:
+    """Refuse what cannot be added to a variance: all but a number above 0 and below 1."""
+    if not isinstance(value, Real) or not 0 < value < 1:
+        raise ValueError(f"{name} must be above 0 and below 1 but is {value!r}")
+
+
+def check_integers(name: str, array: Tensor) -> None:
+    """Refuse what is no table (B, T) of integers."""
+    if not isinstance(array, Tensor):
+        raise ValueError(f"{name} must be a tensor of integers (B, T) but is {array!r}")
+    check_rank(2, **{name: array})
+    if array.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{name} must hold integers (int64 or int32) but has dtype {str(array.dtype)[6:]}")
 
 
 def check_tokens(tokens: Tensor, vocab_size: int, *, longest: int | None = None, name: str = "tokens") -> None:
@@ -41,9 +57,7 @@ def check_tokens(tokens: Tensor, vocab_size: int, *, longest: int | None = None,
         ...
         ValueError: tokens holds the id 90 but vocab_size=65: ids run from 0 to 64
     """
-    check_rank(2, **{name: tokens})
-    if tokens.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{name} must hold integers (int64 or int32) but has dtype {str(tokens.dtype)[6:]}")
+    check_integers(name, tokens)
     if 0 in tokens.shape:
         raise ValueError(f"{name} is empty: shape {tuple(tokens.shape)}, but every axis needs a length of at least 1")
     for outside in (int(tokens.min()), int(tokens.max())):

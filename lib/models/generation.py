@@ -117,11 +117,10 @@ def choose(
         >>> choose(torch.tensor([[0.1, 0.9]]), temperature=0)
         tensor([1])
     """
+    filtered = filter_logits(logits, temperature=temperature or 1.0, top_k=top_k, top_p=top_p)
     if temperature == 0:
-        check_floats(logits=logits)
-        check_rank(2, logits=logits)
-        return logits.argmax(-1)
-    probabilities = filter_logits(logits, temperature=temperature, top_k=top_k, top_p=top_p).softmax(-1)
+        return filtered.argmax(-1)
+    probabilities = filtered.softmax(-1)
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 

@@ -16,7 +16,7 @@ from lib.models.checkpoint import load_weights, read_config, read_tensors, renam
 from lib.models.contracts import check_share, check_sizes, check_tokens
 from lib.models.generation import choose, evaluating
 from lib.positional import LearnedPositions
-from lib.reference.contracts import check_count
+from lib.reference.contracts import check_count, check_mask
 from lib.transformer import Encoder, EncoderLayer, PostNorm, PreNorm
 
 
@@ -169,6 +169,7 @@ class GPT(nn.Module):
         check_tokens(tokens, self.config.vocab_size, longest=self.config.max_length)
         T, past = tokens.shape[1], len(cache[0]) if cache else 0
         x = self.dropout(self.positions(self.tokens(tokens), offset=past))  # (B, T, D)
+        check_mask(mask, (len(tokens), T, past + T))
         if T > 1:  # a single new place may see all that is there
             causal = causal_mask(T, past + T, device=tokens.device)
             mask = causal if mask is None else causal & mask
@@ -301,8 +302,8 @@ def _own_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     own = {}
     for name, tensor in renamed(tensors, RULES).items():
         tensor = tensor.T if name.endswith(TRANSPOSED) else tensor
-        if ".fused." in name:
-            for part, third in zip(("w_query", "w_key", "w_value"), tensor.chunk(3), strict=True):
+        if ".fused." in name and tensor.dim():
+            for part, third in zip(("w_query", "w_key", "w_value"), tensor.tensor_split(3), strict=True):
                 own[name.replace("fused", part)] = third
         else:
             own[name] = tensor

@@ -229,6 +229,7 @@ class T5(nn.Module):
         Raises:
             ValueError: As `encode` and `beam_search`.
         """
+        check_count("beams", beams)
         config, B = self.config, len(source)
         memory = self.encode(source, source_mask).repeat_interleave(beams, dim=0)  # (B * beams, S, d_model)
         mask = None if source_mask is None else source_mask.repeat_interleave(beams, dim=0)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lib.attention import MultiHeadAttention
 from lib.models.checkpoint import load_weights, read_config, read_tensors, renamed, require
-from lib.models.contracts import check_share, check_sizes
+from lib.models.contracts import check_epsilon, check_share, check_sizes
 from lib.positional import LearnedPositions, sinusoidal_positions
 from lib.reference.contracts import check_count, check_floats, check_rank
 from lib.transformer import Encoder, EncoderLayer, FeedForward, PreNorm
@@ -76,6 +76,7 @@ class ViTConfig:
     def __post_init__(self) -> None:
         check_sizes(self, image_size=1, patch_size=1, stride=1, channels=1, num_classes=0, num_layers=1, d_ff=1)
         check_share("dropout", self.dropout)
+        check_epsilon("norm_epsilon", self.norm_epsilon)
         if self.patch_size > self.image_size:
             raise ValueError(f"patch_size={self.patch_size} is larger than image_size={self.image_size}")
         if self.stride > self.patch_size:

@@ -17,8 +17,16 @@ from torch import Tensor, nn
 
 from lib.attention import attention_weights, scaled_dot_product_attention
 from lib.models.checkpoint import load_weights, read_config, read_tensors, renamed, require
-from lib.models.contracts import check_share, check_sizes, check_tokens
-from lib.reference.contracts import check_count, check_even, check_heads, check_rank, check_shape, mask_for_heads
+from lib.models.contracts import check_epsilon, check_integers, check_share, check_sizes, check_tokens
+from lib.reference.contracts import (
+    check_count,
+    check_even,
+    check_heads,
+    check_mask,
+    check_rank,
+    check_shape,
+    mask_for_heads,
+)
 from lib.transformer import FeedForward, PostNorm
 
 
@@ -50,6 +58,7 @@ class XLNetConfig:
         check_sizes(self, vocab_size=1, num_layers=1, d_ff=1)
         check_even("d_model", self.d_model)  # distances are told by pairs of a sine and a cosine
         check_share("dropout", self.dropout)
+        check_epsilon("norm_epsilon", self.norm_epsilon)
 
     @classmethod
     def base(cls) -> "XLNetConfig":
@@ -347,16 +356,20 @@ class XLNet(nn.Module):
             The streams, each (B, T, d_model).
 
         Raises:
-            ValueError: When tokens are no integers, outside the vocabulary or empty, or `segments`, `padding` or a mask
-                has another shape.
+            ValueError: When tokens are no integers, outside the vocabulary or empty, `segments` holds no integers, a
+                mask or `padding` is not boolean, or one of these has another shape.
         """
         check_tokens(tokens, self.config.vocab_size)
         B, T = tokens.shape
         if segments is not None:
-            check_rank(2, segments=segments)
+            check_integers("segments", segments)
             check_shape("segments", segments, (B, T))
+        for mask in masks or ():
+            check_mask(mask, (B, T, T))
         content_mask, query_mask = masks or (None, None)
         if padding is not None:
+            check_rank(3, padding=padding)
+            check_mask(padding, (B, T, T))
             itself = torch.eye(T, dtype=torch.bool, device=tokens.device)
             content_mask = (padding if content_mask is None else content_mask & padding) | itself
             query_mask = query_mask if query_mask is None else query_mask & padding

@@ -5,12 +5,13 @@ import io
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
-from lib.pretrain.checkpoints import FOLDER, load, store, write
+from lib.pretrain.checkpoints import FOLDER, load, paths, store, write
 from lib.pretrain.recipes import RECIPES
 from lib.pretrain.training import Training
 from lib.training import shows_progress
@@ -59,11 +60,11 @@ def pretrain(name: str, *, folder: Path = FOLDER, pause: float = 30.0) -> Path |
     return weights
 
 
-def _shared(state: dict | None) -> dict | None:
-    """Give every process the state that the first one has read: the others may stand on a machine without the file."""
+def _shared(found: Any) -> Any:
+    """Give every process what the first one has found: the others may stand on a machine without the files."""
     if not dist.is_initialized():
-        return state
-    box = [state]
+        return found
+    box = [found]
     dist.broadcast_object_list(box)
     return box[0]
 
@@ -83,15 +84,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the checkpoint goes (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=30.0, help="seconds between two writings of the state")
     given = parser.parse_args()
-    if (given.folder / f"{given.name}.json").is_file():
-        load(given.name, folder=given.folder)
-        print(f"{given.name} is already there; remove {given.folder / given.name}.json to make it anew")
-        return
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # set by torchrun
     if several:
         dist.init_process_group("gloo")
-    weights = pretrain(given.name, folder=given.folder, pause=given.pause)
-    if weights is not None:
+    if _shared(all(path.is_file() for path in paths(given.name, given.folder))):
+        if not several or dist.get_rank() == 0:
+            load(given.name, folder=given.folder)
+            print(f"{given.name} is already there; remove {given.folder / given.name}.json to make it anew")
+    elif weights := pretrain(given.name, folder=given.folder, pause=given.pause):
         print(f"wrote {weights} and its .json")
     if several:
         dist.destroy_process_group()

@@ -52,7 +52,7 @@ def load(name: str, *, folder: Path = FOLDER) -> Pretrained:
         >>> vocabulary.decode(model(tokens)[:, 4].argmax(dim=-1))
         '干'
     """
-    weights, record = _paths(name, folder)
+    weights, record = paths(name, folder)
     for path in (weights, record):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: `python -m lib.pretrain {name}` makes it")
@@ -97,7 +97,7 @@ def store(name: str, training: Training, *, folder: Path = FOLDER) -> Path:
         "vocabulary": training.task.vocabulary.characters,
     }
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items()]
-    weights, path = _paths(name, folder)
+    weights, path = paths(name, folder)
     write(weights, data)
     write(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
     return weights
@@ -114,5 +114,6 @@ def write(path: Path, data: bytes) -> None:
     os.replace(beside, path)
 
 
-def _paths(name: str, folder: Path) -> tuple[Path, Path]:
+def paths(name: str, folder: Path) -> tuple[Path, Path]:
+    """Say where the weights of a checkpoint lie, and where its record."""
     return folder / f"{name}.safetensors", folder / f"{name}.json"
