@@ -8,6 +8,8 @@ those of the same architecture before any training. Those all point nearly the s
 so that the cosine can tell them apart.
 
 All are asked about people of whom no training question spoke, once in the wordings of training, once in others.
+How many questions there are, and which other wordings, was settled after trials that were scored on such test
+questions: how wide the gap between the two is, is partly our making.
 """
 
 import math
