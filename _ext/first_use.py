@@ -1,8 +1,10 @@
 """Where a chapter first uses a term of the glossary, in each language, the term leads to its entry.
 
-Only running text counts: no heading, code, formula, link or measured number. A longer term goes before a shorter one
-that it contains, and a Chinese term of one character, which may be a part of another word, only between characters
-that end or begin a word.
+Only running text counts: no heading, code, formula, link or measured number. A term is used where any of its names
+stands (`also_en` and `also_zh` of the glossary beside the name of the entry), in English in the plural, too, except in
+chapters where the word means something else (`not_in`). A longer name goes before a shorter one that it contains,
+everywhere: a causal mask is no use of "mask". A Chinese name of one character, which may be a part of another word,
+counts only between characters that end or begin a word.
 """
 
 import re
@@ -34,19 +36,55 @@ OF_THE_BOOK = {
 COMMENT = re.compile(r"[（(].*?[）)]")  # REINFORCE in brackets: the name is said without it, too
 
 
-@cache
-def pattern(names: tuple[str, ...], language: str) -> re.Pattern:
-    """Return what finds any of some terms in a text, the longest first.
+def names(term: dict, language: str) -> list[str]:
+    """Return the names of an entry of the glossary as they are looked for: without brackets, in small letters.
 
     Example:
-        >>> pattern(("key", "attention weight"), "en").findall("Keys, keyboards, Attention weights")
-        ['Keys', 'Attention weights']
+        >>> names({"en": "policy gradient (REINFORCE)", "also_en": ["score function"]}, "en")
+        ['policy gradient', 'score function']
+    """
+    every = (term[language], *term.get(f"also_{language}", ()))
+    return [COMMENT.sub("", name).strip().casefold() for name in every]
+
+
+def forms(name: str, language: str) -> tuple[str, ...]:
+    """Return a name and, in English, its plural.
+
+    Example:
+        >>> [forms(name, "en")[1] for name in ("query", "key", "patch", "loss", "mask")]
+        ['queries', 'keys', 'patches', 'losses', 'masks']
+    """
+    if language != "en":
+        return (name,)
+    if re.search("[^aeiou]y$", name):
+        return name, f"{name[:-1]}ies"
+    return name, name + ("es" if re.search("(?:ch|sh|s|x)$", name) else "s")
+
+
+def linked_in(chapter: int, terms: list[dict]) -> list[dict]:
+    """Return the terms whose names a chapter uses in their sense, without those of the book itself.
+
+    Example:
+        >>> terms = [{"en": "head"}, {"en": "window", "not_in": [7, 8]}, {"en": "claim"}]
+        >>> [[term["en"] for term in linked_in(chapter, terms)] for chapter in (7, 14)]
+        [['head'], ['head', 'window']]
+    """
+    return [term for term in terms if term["en"] not in OF_THE_BOOK and chapter not in term.get("not_in", ())]
+
+
+@cache
+def pattern(looked_for: tuple[str, ...], language: str) -> re.Pattern:
+    """Return what finds any form of some names in a text, the longest first.
+
+    Example:
+        >>> pattern(("query", "attention weight"), "en").findall("Queries, queried, Attention weights")
+        ['Queries', 'Attention weights']
         >>> pattern(("键", "注意力", "自注意力"), "zh").findall("关键是自注意力的键")
         ['自注意力', '键']
     """
-    ordered = sorted(names, key=len, reverse=True)
+    ordered = sorted((form for name in looked_for for form in forms(name, language)), key=len, reverse=True)
     if language == "en":
-        return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})s?(?![\w-])", re.I)
+        return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?![\w-])", re.I)
     return re.compile("|".join(map(_chinese, ordered)), re.I)
 
 
@@ -68,28 +106,30 @@ class LinkFirstUse(SphinxTransform):
         """Run on one page."""
         folder = self.env.docname.rpartition("/")[0]
         glossary = f"{folder}/{GLOSSARY}".lstrip("/")
-        if not CHAPTER.fullmatch(self.env.docname) or glossary not in self.env.found_docs:
+        chapter = CHAPTER.fullmatch(self.env.docname)
+        if not chapter or glossary not in self.env.found_docs:
             return
         source = Path(self.env.srcdir, folder, f"{GLOSSARY}.toml")
         self.env.note_dependency(str(source))
-        terms = [term for term in load_terms(source) if term["en"] not in OF_THE_BOOK]
+        terms = linked_in(int(chapter[1]), load_terms(source))
         for language in ("en", "zh"):
-            places = {COMMENT.sub("", term[language]).strip().casefold(): anchor(term) for term in terms}
+            entries = {name: anchor(term) for term in terms for name in names(term, language)}
+            places = {form: entry for name, entry in entries.items() for form in forms(name, language)}
+            finder, linked = pattern(tuple(entries), language), set()
             halves = [half for half in self.document.findall(nodes.container) if _is_half(half, language)]
             for text in [text for half in halves for text in half.findall(nodes.Text)]:
-                if places and _is_running(text):
-                    self._link(text, places, language)
+                if entries and _is_running(text):
+                    self._link(text, finder, places, linked)
 
     @staticmethod
-    def _link(text: nodes.Text, places: dict[str, str], language: str) -> None:
-        """Replace the terms in one text that still have no link; those found leave `places`."""
+    def _link(text: nodes.Text, finder: re.Pattern, places: dict[str, str], linked: set[str]) -> None:
+        """Make links of the names in one text whose entries have none yet; these join `linked`."""
         pieces, done = [], 0
-        everything = pattern(tuple(places), language)
-        for found in everything.finditer(text):
-            said = found[0].casefold()
-            name = said if said in places else said.removesuffix("s")
-            if name in places:
-                link = nodes.reference(found[0], found[0], internal=True, refuri=f"{GLOSSARY}.html#{places.pop(name)}")
+        for found in finder.finditer(text):
+            place = places[found[0].casefold()]
+            if place not in linked:
+                linked.add(place)
+                link = nodes.reference(found[0], found[0], internal=True, refuri=f"{GLOSSARY}.html#{place}")
                 link["classes"] += ["first-use"]
                 pieces += [nodes.Text(text[done : found.start()]), link]
                 done = found.end()
