@@ -1,6 +1,7 @@
 """The path names every chapter and links those that exist; the data page names everything that is not ours."""
 
 import ast
+import json
 import re
 
 import pytest
@@ -36,6 +37,42 @@ def test_the_syllabus_takes_every_chapter_once_and_its_hours_add_up():
         assert re.search(rf"\b{hours:g}\b", half.partition("| 1 |")[0])
         order = re.findall(r"^\d\. \{chapter\}`(\d\d)`$", text, re.M)
         assert order == 2 * ["01", "15", "04", "03", "05", "17", "18", "02"]
+
+
+def needed(chapter):
+    """The chapters that the line "You need" of a chapter links, the same in both languages."""
+    (path,) = (ROOT / "chapters").glob(f"{chapter}_*.ipynb")
+    first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    en, zh = (re.search(rf"\*\*{words}\*\*.*", first)[0] for words in ("You need", "你需要"))
+    links = re.findall(r"\]\((\d\d)_\w+\.ipynb\)", en)
+    assert set(links) == set(re.findall(r"\]\((\d\d)_\w+\.ipynb\)", zh)), chapter
+    return links
+
+
+def missing(order, known=()):
+    """What each chapter of a path needs and neither stands before it nor is named as known."""
+    met, found = set(known), {}
+    for chapter in order:
+        found |= {chapter: lacking} if (lacking := set(needed(chapter)) - met) else {}
+        met.add(chapter)
+    return found
+
+
+def test_every_path_brings_what_its_chapters_need_before_they_need_it():
+    text = (ROOT / "chapters" / "paths.md").read_text(encoding="utf-8")
+    assert missing(["04", "17"]) == {"04": {"01"}, "17": {"05"}}, "this test would see nothing"
+    ways = [way.groups() for way in re.finditer(r"^- (\*\*.*?)[:：] ?(.*)$", text, re.M)]
+    assert len(ways) == 12
+    for name, way in ways:
+        assert not missing(re.findall(r"`(\d\d)`", way), re.findall(r"`(\d\d)`", name)), name
+    for half in (text[: text.rindex('<div lang="zh">')], text[text.rindex('<div lang="zh">') :]):
+        weeks = re.findall(r"^\| \d \|.*$", half, re.M)
+        assert not missing([number for week in weeks for number in re.findall(r"`(\d\d)`", week)])
+    eight = re.findall(r"^\d\. \{chapter\}`(\d\d)`$", text, re.M)[:8]
+    assert not missing(eight)
+    late = {chapter: set(needed(chapter)) - set(eight) for chapter in (f"{n:02d}" for n in range(1, 19))}
+    assert {chapter: lacking for chapter, lacking in late.items() if lacking} == {"11": {"16"}, "14": {"07"}}
+    assert set(needed("16")) == {"01", "04"}
 
 
 def test_the_data_page_names_every_data_set_that_is_not_ours():
