@@ -3,7 +3,7 @@
 Everybody learns from the same events, those before each user's last ten ratings, and is asked for each of these ten in
 turn, given all that came before it. All films compete, except those that the user has already rated. Every setting was
 chosen by NDCG@10 on the ten ratings before the last ten ("validation"), with these forgotten, at one seed. The networks
-get the same steps and batches, and six to ten trials each of learning rates and of how much they read, or how deep they
+get the same steps and batches, and about ten trials each of learning rates and of how much they read, or how deep they
 are; the last trials stand beside `CHOSEN`. SASRec has a fifth more parameters than the other two.
 """
 
