@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lib.data.digits import SIZES, handwritten_digits, shifted
+from lib.data.digits import SIZES, handwritten_digits, shifted, warped
 
 
 def image_set(images):
@@ -59,11 +59,31 @@ def test_each_channel_moves_alike_and_most_0_leaves_everything():
     assert torch.equal(shifted(images, most=0), images)
 
 
+def test_a_warp_moves_turns_and_stretches_each_image_on_its_own_and_not_far():
+    bars = torch.zeros(400, 2, 9, 9)
+    bars[..., 4] = 1.0  # upright, through the middle
+    found = warped(bars, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found[:, 0], found[:, 1])
+    columns = (found[:, 0] * torch.arange(-4.0, 5)).sum(dim=-1) / found[:, 0].sum(dim=-1)  # where each row has its ink
+    middle, leaning = columns[:, 4], columns[:, 6] - columns[:, 2]
+    assert middle.abs().max() < 1.5
+    assert 0.5 < leaning.abs().max() < 4 * (0.22 + 0.14)
+    for moved in (middle, leaning):
+        assert (moved > 0.2).any()
+        assert (moved < -0.2).any()
+        assert abs(moved.mean()) < 0.1
+    assert len(set(leaning.tolist())) > 350  # each image anew
+    thickness = found[:, 0].sum(dim=(1, 2)) / 9
+    assert thickness.min() < 0.95 < 1.05 < thickness.max()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: handwritten_digits("exam"), "no split 'exam'; there are train, validation, test"),
         (lambda: handwritten_digits("test", draw=-1), "draw must be at least 0 but is -1"),
+        (lambda: warped(torch.ones(2, 8, 8)), r"images has rank 3, shape \(2, 8, 8\), but needs rank 4"),
+        (lambda: warped(torch.ones(2, 1, 8, 8, dtype=torch.int64)), "images must hold floating-point numbers"),
         (lambda: shifted(torch.ones(2, 8, 8)), r"4 axes .* have shape \(2, 8, 8\)"),
         (lambda: shifted(torch.ones(2, 1, 8, 8), most=8), "below the images' side of 8 but is 8"),
         (lambda: shifted(torch.ones(2, 1, 8, 8), most=-1), "but is -1"),

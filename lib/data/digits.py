@@ -5,12 +5,16 @@ Digits (E. Alpaydin and C. Kaynak 1998, UCI Machine Learning Repository, doi:10.
 Licence: the data CC BY 4.0, scikit-learn BSD-3-Clause.
 """
 
+import math
 from functools import cache
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
+
+from lib.reference.contracts import check_floats, check_rank
 
 SIZES = {"train": 1000, "validation": 300, "test": 497}
 
@@ -86,11 +90,44 @@ def shifted(images: Tensor, *, most: int = 1, generator: torch.Generator | None 
     N, _, height, width = images.shape
     if not 0 <= most < min(height, width):
         raise ValueError(f"most must be at least 0 and below the images' side of {min(height, width)} but is {most}")
-    padded = torch.nn.functional.pad(images, (most,) * 4)
+    padded = F.pad(images, (most,) * 4)
     down, right = torch.randint(2 * most + 1, (2, N), generator=generator)
     rows = (down[:, None] + torch.arange(height))[:, :, None]  # (N, height, 1)
     columns = (right[:, None] + torch.arange(width))[:, None, :]  # (N, 1, width)
     return padded[torch.arange(N)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)  # (N, C, height, width)
+
+
+def warped(images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Turn, stretch, slant and move every image a little, each on its own; pixels between others are interpolated.
+
+    Angles are up to 12 degrees, sizes change by up to 12 %, lines are slanted by up to 12 % of their height, and all
+    moves by up to an eighth of the image, each drawn evenly.
+
+    Args:
+        images: (N, C, height, width), floating point.
+        generator: Source of randomness; torch's own when left out.
+
+    Returns:
+        Images of the same shape.
+
+    Raises:
+        ValueError: When the images are of another rank or dtype.
+
+    Example:
+        >>> image = torch.ones(1, 1, 8, 8)
+        >>> moved = warped(image, generator=torch.Generator().manual_seed(1))
+        >>> moved.shape, bool(0 < moved.mean() < 1)
+        (torch.Size([1, 1, 8, 8]), True)
+    """
+    check_floats(images=images)
+    check_rank(4, images=images)
+    angle, size, slant, right, down = (2 * torch.rand(5, len(images), generator=generator) - 1).unbind()
+    angle, size, slant = angle * math.radians(12), 1 + 0.12 * size, 0.12 * slant
+    right, down = right / 4, down / 4  # an image is 2 wide here
+    cosine, sine = angle.cos() * size, angle.sin() * size
+    rows = torch.stack([cosine, slant - sine, right]), torch.stack([sine, cosine, down])
+    where = F.affine_grid(torch.stack(rows).permute(2, 0, 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, where.to(images.dtype), align_corners=False)
 
 
 @cache
