@@ -177,14 +177,23 @@ def source_hash(name: str) -> str:
 
 
 def _without_docstrings(source: str) -> str:
-    """Give the lines of a module but for docstrings and empty lines, each with a newline, whatever the line ends."""
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
+    """Give the lines of a module without docstrings that have lines of their own, and without empty lines of code."""
+    source = source.replace("\r\n", "\n")
+    lines, inside = source.split("\n"), set()
+    nodes = list(ast.walk(ast.parse(source)))
+    for node in nodes:
+        if isinstance(node, ast.Constant | ast.JoinedStr):
+            inside.update(range(node.lineno, node.end_lineno))  # an empty line in a string is no empty line of code
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if first is not None and ast.get_docstring(node, clean=False) is not None:
-                lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
-    return "".join(f"{line}\n" for line in lines if line.strip())
+            if ast.get_docstring(node, clean=False) is None:
+                continue
+            text, first = node.body[0], node.body[0].lineno - 1
+            before, after = lines[first][: text.col_offset], lines[text.end_lineno - 1].encode()[text.end_col_offset :]
+            if not before.strip() and not after.strip():
+                lines[first : text.end_lineno] = [""] * (text.end_lineno - first)
+                inside.difference_update(range(first + 1, text.end_lineno))
+    return "".join(f"{line}\n" for number, line in enumerate(lines) if line.strip() or number in inside)
 
 
 def _with_imported(module: str, found: list[str]) -> list[str]:

@@ -173,6 +173,19 @@ def test_a_docstring_is_no_change_and_a_string_is_one(made):
         recorded("tiny.arms", made / "recorded")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('def f(): "said"; return 1\n', 'def f(): "said"; return 2\n'),
+        ('class One(Exception): "said"\n', 'class Two(Exception): "said"\n'),
+        ('DATA = """one\n\ntwo"""\n', 'DATA = """one\ntwo"""\n'),
+        ('"""Said."""\nA = 1\n', '"""Said."""\nA = 1  # why\n'),
+    ],
+)
+def test_code_beside_a_docstring_and_empty_lines_of_data_count(one, other):
+    assert recorder._without_docstrings(one) != recorder._without_docstrings(other)
+
+
 def test_other_line_ends_are_no_change(made):
     (made / "arms.py").write_bytes((made / "arms.py").read_bytes().replace(b"\n", b"\r\n"))
     assert recorded("tiny.arms", made / "recorded").rows

@@ -121,7 +121,7 @@ def warped(images: Tensor, *, generator: torch.Generator | None = None) -> Tenso
     """
     check_floats(images=images)
     check_rank(4, images=images)
-    angle, size, slant, right, down = (2 * torch.rand(5, len(images), generator=generator) - 1).unbind()
+    angle, size, slant, right, down = (2 * torch.rand(5, len(images), generator=generator) - 1).to(images.device).unbind()
     angle, size, slant = angle * math.radians(12), 1 + 0.12 * size, 0.12 * slant
     right, down = right / 4, down / 4  # an image is 2 wide here
     cosine, sine = angle.cos() * size, angle.sin() * size
