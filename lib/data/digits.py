@@ -98,10 +98,10 @@ def shifted(images: Tensor, *, most: int = 1, generator: torch.Generator | None 
 
 
 def warped(images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """Turn, stretch, slant and move every image a little, each on its own; pixels between others are interpolated.
+    """Turn, resize, slant and move every image a little, each on its own; pixels between others are interpolated.
 
-    Angles are up to 12 degrees, sizes change by up to 12 %, lines are slanted by up to 12 % of their height, and all
-    moves by up to an eighth of the image, each drawn evenly.
+    Angles are up to 12 degrees, sizes change by about 12 % at most, lines are slanted by up to 12 % of their height,
+    and all moves by up to an eighth of the image, each drawn evenly.
 
     Args:
         images: (N, C, height, width), floating point.
@@ -121,7 +121,8 @@ def warped(images: Tensor, *, generator: torch.Generator | None = None) -> Tenso
     """
     check_floats(images=images)
     check_rank(4, images=images)
-    angle, size, slant, right, down = (2 * torch.rand(5, len(images), generator=generator) - 1).to(images.device).unbind()
+    drawn = 2 * torch.rand(5, len(images), generator=generator) - 1  # from -1 to 1
+    angle, size, slant, right, down = drawn.to(images.device).unbind()
     angle, size, slant = angle * math.radians(12), 1 + 0.12 * size, 0.12 * slant
     right, down = right / 4, down / 4  # an image is 2 wide here
     cosine, sine = angle.cos() * size, angle.sin() * size

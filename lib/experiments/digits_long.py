@@ -1,6 +1,6 @@
 """What do patience and augmentation bring (chapter 08)? The networks of `digits`, trained five times as long.
 
-"shifts" moves every image that is drawn by up to one pixel; "warped" also turns, stretches and slants it a little;
+"shifts" moves every image that is drawn by up to one pixel; "warped" also turns, resizes and slants it a little;
 "fine patches" are of 3 by 3 pixels and begin at every pixel, 36 instead of 9. These two were chosen by the validation
 images of three draws that are not among the five: with shifts .979 were right, warped .982, warped with fine patches
 .987. A ViT of three layers, 64 wide, got .984 there; a running mean of the weights changed nothing.
