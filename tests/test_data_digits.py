@@ -82,8 +82,11 @@ def test_a_warp_moves_turns_and_stretches_each_image_on_its_own_and_not_far():
     [
         (lambda: handwritten_digits("exam"), "no split 'exam'; there are train, validation, test"),
         (lambda: handwritten_digits("test", draw=-1), "draw must be at least 0 but is -1"),
-        (lambda: warped(torch.ones(2, 8, 8)), r"images has rank 3, shape \(2, 8, 8\), but needs rank 4"),
-        (lambda: warped(torch.ones(2, 1, 8, 8, dtype=torch.int64)), "images must hold floating-point numbers"),
+        (lambda: warped(torch.ones(2, 8, 8)), r"4 axes .* have shape \(2, 8, 8\)"),
+        (
+            lambda: warped(torch.ones(2, 1, 8, 8, dtype=torch.int64)),
+            "images must hold floating-point numbers but have dtype int64",
+        ),
         (lambda: shifted(torch.ones(2, 8, 8)), r"4 axes .* have shape \(2, 8, 8\)"),
         (lambda: shifted(torch.ones(2, 1, 8, 8), most=8), "below the images' side of 8 but is 8"),
         (lambda: shifted(torch.ones(2, 1, 8, 8), most=-1), "but is -1"),

@@ -14,8 +14,6 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from lib.reference.contracts import check_floats, check_rank
-
 SIZES = {"train": 1000, "validation": 300, "test": 497}
 
 
@@ -85,8 +83,7 @@ def shifted(images: Tensor, *, most: int = 1, generator: torch.Generator | None 
                 [1., 0., 0.],
                 [0., 1., 0.]])
     """
-    if images.dim() != 4:
-        raise ValueError(f"images must have 4 axes (N, C, height, width) but have shape {tuple(images.shape)}")
+    _check_four_axes(images)
     N, _, height, width = images.shape
     if not 0 <= most < min(height, width):
         raise ValueError(f"most must be at least 0 and below the images' side of {min(height, width)} but is {most}")
@@ -119,8 +116,9 @@ def warped(images: Tensor, *, generator: torch.Generator | None = None) -> Tenso
         >>> moved.shape, bool(0 < moved.mean() < 1)
         (torch.Size([1, 1, 8, 8]), True)
     """
-    check_floats(images=images)
-    check_rank(4, images=images)
+    _check_four_axes(images)
+    if not images.is_floating_point():
+        raise ValueError(f"images must hold floating-point numbers but have dtype {str(images.dtype)[6:]}")
     drawn = 2 * torch.rand(5, len(images), generator=generator) - 1  # from -1 to 1
     angle, size, slant, right, down = drawn.to(images.device).unbind()
     angle, size, slant = angle * math.radians(12), 1 + 0.12 * size, 0.12 * slant
@@ -129,6 +127,11 @@ def warped(images: Tensor, *, generator: torch.Generator | None = None) -> Tenso
     rows = torch.stack([cosine, slant - sine, right]), torch.stack([sine, cosine, down])
     where = F.affine_grid(torch.stack(rows).permute(2, 0, 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, where.to(images.dtype), align_corners=False)
+
+
+def _check_four_axes(images: Tensor) -> None:
+    if images.dim() != 4:
+        raise ValueError(f"images must have 4 axes (N, C, height, width) but have shape {tuple(images.shape)}")
 
 
 @cache
