@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from site_browser import HAN, PHONE, THREE_WORDS, choose, seen
+from site_browser import HAN, LIGHTEN, PHONE, THREE_WORDS, choose, seen
 
 
 def test_chapters_hold_mathematics(site, notebooks):
@@ -18,6 +18,7 @@ def test_figures_keep_their_shape_and_are_described_in_both_languages(visit, not
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         described = [cell["metadata"]["alt"] for cell in cells if "alt" in cell["metadata"]]
         with visit(f"chapters/{notebook.stem}.html?lang=en", viewport=PHONE) as page:
+            page.evaluate(LIGHTEN)
             figures = page.locator(".cell_output img")
             for language in ("zh", "en"):
                 choose(page, language)

@@ -1,12 +1,13 @@
 """The two languages of the built site in a real browser: the switch and all that it promises."""
 
 import pytest
-from site_browser import CHROME, DESKTOP, HAN, PHONE, THREE_WORDS, choose, seen
+from site_browser import CHROME, DESKTOP, HAN, LIGHTEN, PHONE, THREE_WORDS, choose, seen
 
 
 def test_each_language_shows_its_own_words_only(visit, pages):
     for path in [*pages, "search.html"]:
         with visit(f"{path}?lang=en") as page:
+            page.evaluate(LIGHTEN)
             assert not [text for text, lang in seen(page) if lang == "zh" or (not lang and HAN.search(text))], path
             choose(page, "zh")
             assert not [text for text, lang in seen(page) if lang == "en"], path
