@@ -18,6 +18,8 @@ QUIET = ("background-networking", "component-update", "sync", "gpu", "quic")
 FLAGS = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
 DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 LANGUAGES = ("en", "zh", "both")
+CONTENTS = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+PAGES = [*(f"{name}.html" for name in CONTENTS), "search.html"]
 HAN = re.compile(r"[\u3400-\u9fff]")
 THREE_WORDS = re.compile(r"[A-Za-z]{3,} [A-Za-z]{3,} [A-Za-z]{3,}")
 
@@ -36,10 +38,9 @@ SEEN = """(selector) => {
   return found;
 }"""
 CHROME = "header, nav, footer, summary, h1, h2, h3, h4"
-# What a test does not look at need not be laid out again and again: formulas and code are most of a page.
-LIGHTEN = """() => {
-  for (const element of document.querySelectorAll("article .katex, article pre")) element.remove();
-}"""
+WATCH = """new PerformanceObserver(list => {
+  for (const shift of list.getEntries()) window.jumped = (window.jumped || 0) + shift.value;
+}).observe({type: "layout-shift", buffered: true})"""
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +59,6 @@ def site():
                 os.environ["BOOK_REPOSITORY"] = repository
             stamp.write_text(run)
     return folder / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
-def pages(site):
-    """The addresses of all pages of the book, relative to the site."""
-    return sorted(page.relative_to(site).as_posix() for page in site.glob("chapters/*.html"))
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +99,7 @@ def address(site):
     server.server_close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visit(browser, address):
     """Open a page in a fresh browser profile: `with visit("chapters/index.html", viewport=PHONE) as page`."""
 
@@ -145,6 +140,13 @@ def weight(page):
     return sum(
         len(body) if url.endswith((".woff2", ".png")) else len(gzip.compress(body)) for url, body in compressed.items()
     )
+
+
+def jumped(page):
+    """Return how far the page has jumped since it was opened, as the browser counts it (cumulative layout shift)."""
+    page.evaluate(WATCH)
+    page.wait_for_load_state("networkidle")
+    return page.evaluate("window.jumped || 0")
 
 
 def choose(page, language):

@@ -1,36 +1,14 @@
 """The built site in a real browser: what a reader may expect of any page."""
 
-import json
 import re
 
 import pytest
-from site_browser import HAN, LIGHTEN, PHONE, THREE_WORDS, choose, seen
+from site_browser import HAN, PHONE, THREE_WORDS, seen
 
 
 def test_chapters_hold_mathematics(site, notebooks):
     for notebook in notebooks:
         assert 'class="katex-display"' in (site / "chapters" / f"{notebook.stem}.html").read_text(encoding="utf-8")
-
-
-def test_figures_keep_their_shape_and_are_described_in_both_languages(visit, notebooks):
-    """A figure is never wider than the phone, never squeezed, and its place is kept while it loads."""
-    for notebook in notebooks:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        described = [cell["metadata"]["alt"] for cell in cells if "alt" in cell["metadata"]]
-        with visit(f"chapters/{notebook.stem}.html?lang=en", viewport=PHONE) as page:
-            page.evaluate(LIGHTEN)
-            figures = page.locator(".cell_output img")
-            for language in ("zh", "en"):
-                choose(page, language)
-                alts = figures.evaluate_all("all => all.map(image => image.alt)")
-                assert set(alts) == {alt[language] for alt in described}, notebook.stem
-            before = figures.evaluate_all("all => all.map(image => image.clientHeight)")
-            figures.evaluate_all("all => Promise.all(all.map(image => (image.loading = 'eager', image.decode())))")
-            shapes = figures.evaluate_all(
-                "all => all.map(i => [i.clientWidth, i.clientHeight, i.naturalWidth, i.naturalHeight])"
-            )
-            assert before == [height for _, height, _, _ in shapes], notebook.stem
-            assert all(width <= 390 and abs(width / height - w / h) < 0.02 for width, height, w, h in shapes)
 
 
 # --- Colours, phone, notebook, search -------------------------------------------------------------------------------

@@ -1,35 +1,137 @@
-"""Every page of the built site in a real browser, wide and on a phone.
-
-A file of its own, so that another worker takes it than the rest of the site's tests.
-"""
+"""Every page of the built site in a real browser, on a desk; opened once, for all tests that look at it."""
 
 import re
 
 import pytest
-from site_browser import DESKTOP, LANGUAGES, PHONE, choose, seen, weight
+from axe_playwright_python.sync_playwright import Axe
+from site_browser import CHROME, DESKTOP, HAN, LANGUAGES, PAGES, PHONE, THREE_WORDS, choose, jumped, seen, weight
+
+# Inline formulas have the colour of their text, and coloured code has a test of its own: thousands of elements less.
+# The rule left out takes a column headed by a formula for one without a head.
+PLAIN = """() => {
+  for (const formula of document.querySelectorAll("article :not(.math-block) > .katex")) formula.remove();
+  for (const code of document.querySelectorAll("article pre")) code.textContent = code.textContent;
+}"""
+RUN_AXE = """() => axe.run({
+  resultTypes: ["violations"], rules: {"empty-table-header": {enabled: false}, "color-contrast": {enabled: false}}
+})"""
+# Contrast costs most of axe's time. Of all elements that look alike, on whatever page, one is enough.
+RUN_CONTRAST = """async known => {
+  const looks = new Map(), clear = "rgba(0, 0, 0, 0)";
+  for (const element of document.querySelectorAll("body *")) {
+    if (![...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())) continue;
+    if (!element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    let ground = element;
+    while (ground.parentElement && getComputedStyle(ground).backgroundColor === clear) ground = ground.parentElement;
+    const ink = getComputedStyle(element), paper = getComputedStyle(ground).backgroundColor;
+    const kinds = [element, element.parentElement].map(one => [one.tagName, one.className]);
+    const look = [kinds, ink.color, ink.fontSize, ink.fontWeight, paper].join();
+    if (!looks.has(look)) looks.set(look, element);
+  }
+  for (const look of known) looks.delete(look);
+  if (!looks.size) return [[], []];
+  const found = await axe.run([...looks.values()], {resultTypes: ["violations"], runOnly: ["color-contrast"]});
+  return [[...looks.keys()], found.violations];
+}"""
+CODE_CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const light = colour => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(
+      part => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = light(getComputedStyle(document.querySelector(".cell_input .highlight")).backgroundColor);
+  const tokens = [...document.querySelectorAll(".cell_input .highlight span[class]")];
+  return [...new Map(tokens.map(token => [token.className, token]))].map(([kind, token]) => {
+    const ink = light(getComputedStyle(token).color);
+    return [kind, (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05)];
+  });
+}"""
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_pages_are_sound(visit, pages, viewport):
-    """No error, no request to elsewhere, light, mathematics set, nothing jumps, nothing sticks out sideways."""
-    watch = """new PerformanceObserver(list => {
-      for (const shift of list.getEntries()) window.jumped = (window.jumped || 0) + shift.value;
-    }).observe({type: "layout-shift", buffered: true})"""
-    for path in [*pages, "search.html"]:
-        with visit(path, viewport=viewport) as page:
-            page.evaluate(watch)
-            assert weight(page) <= 450 * 1024, path
-            assert page.evaluate("window.jumped || 0") < 0.02, path
-            for language in LANGUAGES:
-                choose(page, language)
-                width = page.evaluate("document.documentElement.scrollWidth")
-                assert width <= viewport["width"], (path, language)
-            formulas = page.locator(".katex-html")
-            empty = formulas.evaluate_all(
-                "all => all.filter(f => f.checkVisibility() && f.getClientRects().length === 0)"
-            )
-            assert not empty, path
-            assert not page.locator(".katex-error").count(), path
-            assert not [text for text, _ in seen(page) if re.search(r"\$[^$]+\$|\\[a-z]{3,}", text)], path
-            assert not page.problems, path
-            assert not page.elsewhere, path
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, visit):
+    with visit(request.param, viewport=DESKTOP) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def legible():
+    """The looks whose contrast was enough, by colour scheme."""
+    return {"light": set(), "dark": set()}
+
+
+def test_it_loads_light_and_stays_in_its_place(page):
+    assert weight(page) <= 450 * 1024
+    assert jumped(page) < 0.02
+
+
+def test_each_language_fits_and_shows_its_own_words_only(page):
+    texts = {}
+    for language in LANGUAGES:
+        choose(page, language)
+        assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"], language
+        texts[language] = seen(page)
+        if language == "zh":
+            assert HAN.search(page.locator("h1").inner_text())
+            assert not [text for text, lang in seen(page, CHROME) if not lang and THREE_WORDS.search(text)]
+    assert not [text for text, lang in texts["en"] if lang == "zh" or (not lang and HAN.search(text))]
+    assert not [text for text, lang in texts["zh"] if lang == "en"]
+    assert {"en", "zh"} <= {lang for _, lang in texts["both"]}
+    assert not [text for text, lang in texts["both"] if not lang and HAN.search(text)]
+
+
+def test_mathematics_is_set(page):
+    formulas = page.locator(".katex-html")
+    assert not formulas.evaluate_all("all => all.filter(f => f.checkVisibility() && !f.getClientRects().length).length")
+    assert not page.locator(".katex-error").count()
+    assert not [text for text, _ in seen(page) if re.search(r"\$[^$]+\$|\\[a-z]{3,}", text)]
+
+
+def test_nothing_failed_and_nothing_came_from_elsewhere(page):
+    assert not page.problems
+    assert not page.elsewhere
+
+
+def test_coloured_code_is_legible(page):
+    """Each kind of token has a contrast of 4.5 or more (WCAG AA) with what it stands on, light and dark."""
+    if not re.search(r"/\d\d_\w+\.html", page.url):
+        return  # only a chapter has cells
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        tokens = dict(page.evaluate(CODE_CONTRASTS))
+        assert len(tokens) > 5
+        assert not {kind: ratio for kind, ratio in tokens.items() if ratio < 4.5}, colours
+
+
+def test_it_is_accessible_in_both_languages(page, legible):
+    choose(page, "both")
+    assert_accessible(page, legible)
+
+
+@pytest.mark.parametrize(("language", "viewport"), [("en", PHONE), ("zh", DESKTOP), ("both", PHONE)])
+def test_a_chapter_is_accessible(visit, chapter, legible, language, viewport):
+    with visit(f"chapters/{chapter}?lang={language}", viewport=viewport) as opened:
+        assert_accessible(opened, legible)
+
+
+def test_search_results_are_accessible(visit, legible):
+    with visit("search.html?lang=both&q=softmax", viewport=DESKTOP) as opened:
+        opened.wait_for_selector("#results li")
+        assert_accessible(opened, legible)
+
+
+def assert_accessible(page, legible):
+    """axe-core finds nothing, and every kind of text has enough contrast, light and dark."""
+    page.evaluate(PLAIN)
+    page.evaluate(Axe().axe_script)
+    found = page.evaluate(RUN_AXE)["violations"]
+    for colours, known in legible.items():
+        page.emulate_media(color_scheme=colours)
+        looks, poor = page.evaluate(RUN_CONTRAST, list(known))
+        found += poor
+        if not poor:
+            known.update(looks)
+    assert not [(rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found]
