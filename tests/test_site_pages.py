@@ -1,36 +1,42 @@
-"""Every page of the built site in a real browser, on a desk; opened once, for all tests that look at it."""
+"""Every page of the built site in a real browser: opened once, on a phone, then made wide, for all that look at it."""
 
+import json
 import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from site_browser import CHROME, DESKTOP, HAN, LANGUAGES, PAGES, PHONE, THREE_WORDS, choose, jumped, seen, weight
 
+CHAPTER = re.compile(r"/chapters/(\d\d_\w+)\.html")
 # Inline formulas have the colour of their text, and coloured code has a test of its own: thousands of elements less.
 # The rule left out takes a column headed by a formula for one without a head.
 PLAIN = """() => {
   for (const formula of document.querySelectorAll("article :not(.math-block) > .katex")) formula.remove();
   for (const code of document.querySelectorAll("article pre")) code.textContent = code.textContent;
 }"""
-RUN_AXE = """() => axe.run({
-  resultTypes: ["violations"], rules: {"empty-table-header": {enabled: false}, "color-contrast": {enabled: false}}
+LEFT_OUT = ("empty-table-header", "color-contrast", "link-in-text-block")
+RUN_AXE = """out => axe.run({
+  resultTypes: ["violations"], rules: Object.fromEntries(out.map(rule => [rule, {enabled: false}]))
 })"""
-# Contrast costs most of axe's time. Of all elements that look alike, on whatever page, one is enough.
-RUN_CONTRAST = """async known => {
+# The two rules about colours cost most of axe's time. Of all elements that look alike, on whatever page, one is enough.
+RUN_COLOURS = """async known => {
   const looks = new Map(), clear = "rgba(0, 0, 0, 0)";
   for (const element of document.querySelectorAll("body *")) {
-    if (![...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())) continue;
+    const said = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!said && element.tagName !== "A") continue;
     if (!element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
     let ground = element;
     while (ground.parentElement && getComputedStyle(ground).backgroundColor === clear) ground = ground.parentElement;
     const ink = getComputedStyle(element), paper = getComputedStyle(ground).backgroundColor;
-    const kinds = [element, element.parentElement].map(one => [one.tagName, one.className]);
-    const look = [kinds, ink.color, ink.fontSize, ink.fontWeight, paper].join();
+    const kinds = [element, element.parentElement].map(
+      one => [one.tagName, one.className, getComputedStyle(one).color]);
+    const look = [kinds, ink.fontSize, ink.fontWeight, ink.textDecoration, paper].join();
     if (!looks.has(look)) looks.set(look, element);
   }
   for (const look of known) looks.delete(look);
   if (!looks.size) return [[], []];
-  const found = await axe.run([...looks.values()], {resultTypes: ["violations"], runOnly: ["color-contrast"]});
+  const found = await axe.run(
+    [...looks.values()], {resultTypes: ["violations"], runOnly: ["color-contrast", "link-in-text-block"]});
   return [[...looks.keys()], found.violations];
 }"""
 CODE_CONTRASTS = """() => {
@@ -53,13 +59,13 @@ CODE_CONTRASTS = """() => {
 
 @pytest.fixture(scope="module", params=PAGES)
 def page(request, visit):
-    with visit(request.param, viewport=DESKTOP) as opened:
+    with visit(request.param, viewport=PHONE) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def legible():
-    """The looks whose contrast was enough, by colour scheme."""
+    """The looks whose colours can be told apart, by colour scheme."""
     return {"light": set(), "dark": set()}
 
 
@@ -68,7 +74,41 @@ def test_it_loads_light_and_stays_in_its_place(page):
     assert jumped(page) < 0.02
 
 
-def test_each_language_fits_and_shows_its_own_words_only(page):
+@pytest.mark.parametrize("path", ["chapters/index.html", "chapters/claims.html", "chapters/04_scaled_dot_product.html"])
+def test_it_stays_in_its_place_on_a_desk(visit, path):
+    with visit(path, viewport=DESKTOP) as opened:
+        assert jumped(opened) < 0.02
+
+
+def test_nothing_sticks_out_on_a_phone(page):
+    for language in LANGUAGES:
+        choose(page, language)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], language
+
+
+def test_figures_keep_their_shape_and_are_described_in_both_languages(page, site):
+    """A figure is never wider than the phone, never squeezed, and its place is kept while it loads."""
+    chapter = CHAPTER.search(page.url)
+    if not chapter:
+        assert not page.locator(".cell_output img").count()
+        return
+    notebook = json.loads((site / "_sources" / "chapters" / f"{chapter[1]}.ipynb").read_text(encoding="utf-8"))
+    described = [cell["metadata"]["alt"] for cell in notebook["cells"] if "alt" in cell["metadata"]]
+    figures = page.locator(".cell_output img")
+    for language in ("zh", "en"):
+        choose(page, language)
+        assert set(figures.evaluate_all("all => all.map(image => image.alt)")) == {alt[language] for alt in described}
+    before = figures.evaluate_all("all => all.map(image => image.clientHeight)")
+    figures.evaluate_all("all => Promise.all(all.map(image => (image.loading = 'eager', image.decode())))")
+    shapes = figures.evaluate_all(
+        "all => all.map(i => [i.clientWidth, i.clientHeight, i.naturalWidth, i.naturalHeight])"
+    )
+    assert before == [height for _, height, _, _ in shapes]
+    assert all(width <= 390 and abs(width / height - w / h) < 0.02 for width, height, w, h in shapes)
+
+
+def test_each_language_fits_a_desk_and_shows_its_own_words_only(page):
+    page.set_viewport_size(DESKTOP)
     texts = {}
     for language in LANGUAGES:
         choose(page, language)
@@ -97,7 +137,7 @@ def test_nothing_failed_and_nothing_came_from_elsewhere(page):
 
 def test_coloured_code_is_legible(page):
     """Each kind of token has a contrast of 4.5 or more (WCAG AA) with what it stands on, light and dark."""
-    if not re.search(r"/\d\d_\w+\.html", page.url):
+    if not CHAPTER.search(page.url):
         return  # only a chapter has cells
     for colours in ("light", "dark"):
         page.emulate_media(color_scheme=colours)
@@ -107,6 +147,7 @@ def test_coloured_code_is_legible(page):
 
 
 def test_it_is_accessible_in_both_languages(page, legible):
+    page.set_viewport_size(DESKTOP)
     choose(page, "both")
     assert_accessible(page, legible)
 
@@ -124,13 +165,13 @@ def test_search_results_are_accessible(visit, legible):
 
 
 def assert_accessible(page, legible):
-    """axe-core finds nothing, and every kind of text has enough contrast, light and dark."""
+    """axe-core finds nothing; every kind of text has enough contrast and every kind of link shows, light and dark."""
     page.evaluate(PLAIN)
     page.evaluate(Axe().axe_script)
-    found = page.evaluate(RUN_AXE)["violations"]
+    found = page.evaluate(RUN_AXE, LEFT_OUT)["violations"]
     for colours, known in legible.items():
         page.emulate_media(color_scheme=colours)
-        looks, poor = page.evaluate(RUN_CONTRAST, list(known))
+        looks, poor = page.evaluate(RUN_COLOURS, list(known))
         found += poor
         if not poor:
             known.update(looks)
