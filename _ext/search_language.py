@@ -1,6 +1,7 @@
 """Index both languages for the offline search: English words stemmed, Chinese as single characters and bigrams."""
 
 import re
+from functools import cache
 from typing import ClassVar
 
 from docutils import nodes
@@ -35,6 +36,7 @@ class EnglishAndChinese(SearchEnglish):
     stopwords: ClassVar[set[str]] = SearchEnglish.stopwords
 
     js_splitter_code = SPLITTER
+    stem = cache(SearchEnglish.stem)  # a word stands in a book many times
 
     def split(self, text: str) -> list[str]:
         """Return the words of a text.
